@@ -1,0 +1,56 @@
+using System.Collections.Immutable;
+using Platform.Model;
+
+namespace Platform.Discovery.Hosting;
+
+/// <summary>
+/// What this node's views (dns, kv, files, proxy) have made visible, and which withdrawn instances still have requests in flight in
+/// its proxy. The agent's link sends it to the scheduler, which stops a task only after every node's proxy has let go of it (exact drain).
+/// </summary>
+public sealed class NodeViews
+{
+    public sealed record State(ImmutableSortedDictionary<string, EndpointCursor> Served, EquatableArray<InstanceId> Draining)
+    {
+        /// <summary>The revision that every view has reached at least; 0 before the first view reported.</summary>
+        public long ServedByAll => Served.IsEmpty ? 0 : Served.Values.Min(x => x.Revision);
+    }
+
+    private readonly Lock _writing = new();
+    private volatile State _state = new(ImmutableSortedDictionary<string, EndpointCursor>.Empty, default);
+    private volatile TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public State Current => _state;
+
+    /// <summary>Announces a view before it serves anything, so that the minimum counts it from the start.</summary>
+    public void Expect(string view) => Change(s => s.Served.ContainsKey(view) ? s : s with { Served = s.Served.SetItem(view, EndpointCursor.Start) });
+
+    public void Served(string view, EndpointCursor cursor) => Change(s => s with { Served = s.Served.SetItem(view, cursor) });
+
+    /// <summary>Told by the proxy together with, and not before, the revision that withdrew them.</summary>
+    public void Served(string view, EndpointCursor cursor, EquatableArray<InstanceId> draining) =>
+        Change(s => s with { Served = s.Served.SetItem(view, cursor), Draining = draining });
+
+    /// <summary>Completes when the state differs from <paramref name="seen"/>.</summary>
+    public async Task<State> ChangedAsync(State seen, CancellationToken stopping)
+    {
+        while (true)
+        {
+            var changed = _changed;
+            if (_state is var state && !ReferenceEquals(state, seen)) return state;
+            await changed.Task.WaitAsync(stopping).ConfigureAwait(false);
+        }
+    }
+
+    private void Change(Func<State, State> change)
+    {
+        lock (_writing)
+        {
+            var next = change(_state);
+            if (ReferenceEquals(next, _state)) return;
+            _state = next;
+            var waiters = _changed;
+            _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            waiters.TrySetResult();
+        }
+    }
+}

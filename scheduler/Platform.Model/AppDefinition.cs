@@ -1,0 +1,139 @@
+namespace Platform.Model;
+
+/// <summary>
+/// What a user asked for, in the canonical form of contract section 2: old spellings are normalised before one of these exists,
+/// defaults are filled in, and every rule that needs only the app itself has been checked (<see cref="AppReader"/>).
+/// </summary>
+public sealed record AppDefinition
+{
+    public required AppId Id { get; init; }
+    public string? Cmd { get; init; }
+    public EquatableArray<string> Args { get; init; }
+    public string? User { get; init; }
+    public EquatableMap Env { get; init; } = EquatableMap.Empty;
+    public int Instances { get; init; } = 1;
+    public Resources Resources { get; init; } = Resources.Default;
+    public string Executor { get; init; } = "";
+    public EquatableArray<Constraint> Constraints { get; init; }
+    public EquatableArray<string> AcceptedResourceRoles { get; init; }
+    public Backoff Backoff { get; init; } = Backoff.Default;
+    public Container? Container { get; init; }
+    public EquatableArray<AppId> Dependencies { get; init; }
+    public EquatableArray<HealthCheck> HealthChecks { get; init; }
+    public EquatableMap Labels { get; init; } = EquatableMap.Empty;
+    public NetworkMode Network { get; init; } = NetworkMode.Host;
+
+    /// <summary>Host mode only; empty in the others.</summary>
+    public EquatableArray<PortDefinition> PortDefinitions { get; init; }
+
+    public bool RequirePorts { get; init; }
+    public UpgradeStrategy UpgradeStrategy { get; init; } = UpgradeStrategy.Default;
+    public double? TaskKillGracePeriodSeconds { get; init; }
+    public KillSelection KillSelection { get; init; }
+    public UnreachableStrategy UnreachableStrategy { get; init; } = UnreachableStrategy.Default;
+
+    /// <summary>When this definition was stored; given by the scheduler, not by the user.</summary>
+    public AppVersion Version { get; init; }
+
+    public VersionInfo VersionInfo { get; init; }
+
+    /// <summary>Which old-style fields the user wrote, so that answers can mirror them (contract 2.4 [PICK]).</summary>
+    public bool LegacyDockerNetwork { get; init; }
+
+    public TimeSpan KillGrace => TimeSpan.FromSeconds(TaskKillGracePeriodSeconds ?? 3);
+
+    /// <summary>The ports in declared order, whatever the network mode.</summary>
+    public EquatableArray<AppPort> Ports => Network == NetworkMode.Host
+        ? PortDefinitions.Select((p, i) => new AppPort(i, p.Port, null, RequirePorts ? p.Port : 0, p.Protocol, p.Name, p.Labels)).ToEquatableArray()
+        : (Container?.PortMappings ?? default).Select((p, i) => new AppPort(i, p.ServicePort, p.ContainerPort, p.HostPort, p.Protocol, p.Name, p.Labels)).ToEquatableArray();
+}
+
+/// <summary>
+/// One declared port. <paramref name="HostPort"/>: 0 = any free one, null = not published on the host.
+/// <paramref name="ContainerPort"/>: null in host mode; 0 = the same as the host port.
+/// </summary>
+public sealed record AppPort(int Index, int ServicePort, int? ContainerPort, int? HostPort, string Protocol, string? Name, EquatableMap Labels);
+
+/// <summary>What an instance needs, or a node has: cores, MiB, MiB.</summary>
+public readonly record struct Resources(double Cpus, double MemMib, double DiskMib)
+{
+    public static readonly Resources Default = new(1, 128, 0);
+    public static Resources operator +(Resources a, Resources b) => new(a.Cpus + b.Cpus, a.MemMib + b.MemMib, a.DiskMib + b.DiskMib);
+    public static Resources operator -(Resources a, Resources b) => new(a.Cpus - b.Cpus, a.MemMib - b.MemMib, a.DiskMib - b.DiskMib);
+}
+
+public enum ConstraintOperator { Unique, Cluster, GroupBy, Like, Unlike, MaxPer, Is }
+
+/// <summary>Contract 5.8. <see cref="Field"/> is <c>hostname</c>, <c>@hostname</c>, <c>@region</c>, <c>@zone</c> or an attribute's name.</summary>
+public sealed record Constraint(string Field, ConstraintOperator Operator, string? Value);
+
+/// <summary>Contract 5.9: the delay before a launch after failures.</summary>
+public sealed record Backoff(double Seconds, double Factor, double MaxLaunchDelaySeconds)
+{
+    public static readonly Backoff Default = new(1, 1.15, 300);
+}
+
+public enum ContainerType { Docker, Mesos }
+
+/// <summary>Contract 2.2. <see cref="Image"/> is null for a plain process with volumes (type MESOS without docker).</summary>
+public sealed record Container
+{
+    public ContainerType Type { get; init; }
+    public string? Image { get; init; }
+    public bool Privileged { get; init; }
+    public bool ForcePullImage { get; init; }
+    public EquatableArray<DockerParameter> Parameters { get; init; }
+    public EquatableArray<HostVolume> Volumes { get; init; }
+    public EquatableArray<PortMapping> PortMappings { get; init; }
+}
+
+public sealed record DockerParameter(string Key, string Value);
+
+public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly);
+
+/// <summary>One mode for a whole app: <c>host</c> or <c>container/bridge</c>.</summary>
+public enum NetworkMode { Host, Bridge }
+
+/// <summary><see cref="HostPort"/>: null = not published, 0 = any free one. <see cref="ContainerPort"/> 0 = the same as the host port. Protocol: <c>tcp</c>, <c>udp</c> or <c>udp,tcp</c>.</summary>
+public sealed record PortMapping(int ContainerPort, int? HostPort, int ServicePort, string Protocol, string? Name, EquatableMap Labels);
+
+/// <summary><see cref="Port"/> is the service port (and the host port under requirePorts); 0 = to be assigned.</summary>
+public sealed record PortDefinition(int Port, string Protocol, string? Name, EquatableMap Labels);
+
+public enum HealthCheckProtocol { Http, Https, Tcp, Command, MesosHttp, MesosHttps, MesosTcp }
+
+/// <summary>Contract 2.6.</summary>
+public sealed record HealthCheck
+{
+    public HealthCheckProtocol Protocol { get; init; }
+    public string? Path { get; init; }
+    public int? PortIndex { get; init; }
+    public int? Port { get; init; }
+    public string? Command { get; init; }
+    public double GracePeriodSeconds { get; init; } = 300;
+    public double IntervalSeconds { get; init; } = 60;
+    public double TimeoutSeconds { get; init; } = 20;
+    public int MaxConsecutiveFailures { get; init; } = 3;
+    public bool IgnoreHttp1xx { get; init; }
+    public double DelaySeconds { get; init; } = 15;
+
+    public bool IsMesosKind => Protocol is HealthCheckProtocol.MesosHttp or HealthCheckProtocol.MesosHttps or HealthCheckProtocol.MesosTcp;
+}
+
+/// <summary>Contract 5.3.</summary>
+public readonly record struct UpgradeStrategy(double MinimumHealthCapacity, double MaximumOverCapacity)
+{
+    public static readonly UpgradeStrategy Default = new(1, 1);
+}
+
+public enum KillSelection { YoungestFirst, OldestFirst }
+
+/// <summary>Contract 5.10. Both null = "disabled": wait for ever.</summary>
+public sealed record UnreachableStrategy(double? InactiveAfterSeconds, double? ExpungeAfterSeconds)
+{
+    public static readonly UnreachableStrategy Default = new(0, 0);
+    public static readonly UnreachableStrategy Disabled = new(null, null);
+}
+
+/// <summary>Contract 2.9: the version when only the count last changed, and when the configuration did. Tasks carry the latter.</summary>
+public readonly record struct VersionInfo(AppVersion LastScalingAt, AppVersion LastConfigChangeAt);
