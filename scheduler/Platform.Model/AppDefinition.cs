@@ -58,8 +58,12 @@ public sealed record AppPort(int Index, int ServicePort, int? ContainerPort, int
 public readonly record struct Resources(double Cpus, double MemMib, double DiskMib)
 {
     public static readonly Resources Default = new(1, 128, 0);
-    public static Resources operator +(Resources a, Resources b) => new(a.Cpus + b.Cpus, a.MemMib + b.MemMib, a.DiskMib + b.DiskMib);
-    public static Resources operator -(Resources a, Resources b) => new(a.Cpus - b.Cpus, a.MemMib - b.MemMib, a.DiskMib - b.DiskMib);
+
+    // Sums are rounded so that adding and later subtracting the same amounts ends where it began.
+    public static Resources operator +(Resources a, Resources b) => new(Round(a.Cpus + b.Cpus), Round(a.MemMib + b.MemMib), Round(a.DiskMib + b.DiskMib));
+    public static Resources operator -(Resources a, Resources b) => new(Round(a.Cpus - b.Cpus), Round(a.MemMib - b.MemMib), Round(a.DiskMib - b.DiskMib));
+
+    private static double Round(double amount) => Math.Round(amount, 6);
 }
 
 public enum ConstraintOperator { Unique, Cluster, GroupBy, Like, Unlike, MaxPer, Is }

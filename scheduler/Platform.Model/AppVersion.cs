@@ -35,6 +35,8 @@ public readonly record struct AppVersion : IComparable<AppVersion>
         public override AppVersion Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
             TryParse(reader.GetString()!, out var version) ? version.Value : throw new FormatException($"'{reader.GetString()}' is no version");
         public override void Write(Utf8JsonWriter writer, AppVersion value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToString());
+        public override AppVersion ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => Read(ref reader, typeToConvert, options);
+        public override void WriteAsPropertyName(Utf8JsonWriter writer, AppVersion value, JsonSerializerOptions options) => writer.WritePropertyName(value.ToString());
     }
 }
 

@@ -1,0 +1,159 @@
+using System.Collections.Immutable;
+using System.Text.Json.Serialization;
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>
+/// Everything the cluster has decided and been told, as of one revision of its log. Immutable: readers keep one for a whole operation.
+/// It changes only by <see cref="Fold(SchedulerEvent)"/>.
+/// </summary>
+public sealed partial record ClusterState
+{
+    public static readonly ClusterState Empty = new();
+
+    /// <summary>Given once, by the log's first event; the epoch of the endpoint table.</summary>
+    public string ClusterId { get; init; } = "";
+
+    /// <summary>The number of events folded so far.</summary>
+    public long Revision { get; init; }
+
+    /// <summary>Serials name instances; one is never given twice.</summary>
+    public long NextSerial { get; init; } = 1;
+
+    /// <summary>The newest version given to a change of the root; versions only grow, whatever the clock does.</summary>
+    public AppVersion LastVersion { get; init; }
+
+    public ImmutableSortedDictionary<AppId, AppState> Apps { get; init; } = ImmutableSortedDictionary<AppId, AppState>.Empty;
+    public ImmutableSortedDictionary<NodeId, Node> Nodes { get; init; } = ImmutableSortedDictionary<NodeId, Node>.Empty;
+    public ImmutableSortedDictionary<string, Deployment> Deployments { get; init; } = ImmutableSortedDictionary.Create<string, Deployment>(StringComparer.Ordinal);
+
+    /// <summary>Which app each live instance belongs to.</summary>
+    public ImmutableDictionary<InstanceId, AppId> Owners { get; init; } = ImmutableDictionary<InstanceId, AppId>.Empty;
+
+    public Instance? Instance(InstanceId id) => Owners.TryGetValue(id, out var app) ? Apps[app].Instances[id] : null;
+
+    /// <summary>An app users can see: it exists and is not on its way out.</summary>
+    public AppState? App(AppId id) => Apps.TryGetValue(id, out var app) && !app.Removing ? app : null;
+
+    public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affected.Contains(app));
+
+    public bool IsReachable(Instance instance) => Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
+}
+
+/// <summary>One app: what is wanted (newest definition and history), what runs, and what went wrong last.</summary>
+public sealed record AppState
+{
+    public const int VersionsMax = 50;
+
+    public required AppDefinition Definition { get; init; }
+
+    /// <summary>All kept versions by their version, the newest included; those that instances run are never dropped.</summary>
+    public ImmutableSortedDictionary<AppVersion, AppDefinition> Versions { get; init; } = ImmutableSortedDictionary<AppVersion, AppDefinition>.Empty;
+
+    public ImmutableSortedDictionary<InstanceId, Instance> Instances { get; init; } = ImmutableSortedDictionary<InstanceId, Instance>.Empty;
+
+    /// <summary>Deleted by the user; it is forgotten when its last instance has ended.</summary>
+    public bool Removing { get; init; }
+
+    public LaunchDelay? Delay { get; init; }
+    public TaskFailure? LastFailure { get; init; }
+
+    /// <summary>The definition an instance was started with.</summary>
+    public AppDefinition DefinitionOf(Instance instance) => Versions.TryGetValue(instance.Version, out var definition) ? definition : Definition;
+
+    /// <summary>Runs the newest configuration: only a change of the instance count lies between.</summary>
+    public bool IsCurrent(Instance instance) => instance.Version == Definition.VersionInfo.LastConfigChangeAt;
+
+    public bool IsReady(Instance instance) => instance.IsReady(DefinitionOf(instance));
+}
+
+/// <summary>Backoff (contract 5.9): no launch of this configuration before <see cref="Until"/>.</summary>
+public sealed record LaunchDelay(double Seconds, DateTimeOffset Until, DateTimeOffset LastFailureAt);
+
+/// <summary>What <c>lastTaskFailure</c> shows (contract 2.8).</summary>
+public sealed record TaskFailure(InstanceId Instance, NodeId Node, TerminalState State, string Message, AppVersion Version, DateTimeOffset At);
+
+public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy }
+
+/// <summary>One placed instance. <see cref="Goal"/> and what follows it is the scheduler's intent; <see cref="Phase"/> and what follows it is the agent's report.</summary>
+public sealed record Instance
+{
+    public required InstanceId Id { get; init; }
+    public required long Serial { get; init; }
+    public required AppId App { get; init; }
+
+    /// <summary>The configuration it was started with (<see cref="VersionInfo.LastConfigChangeAt"/> at that time).</summary>
+    public required AppVersion Version { get; init; }
+
+    public required NodeId Node { get; init; }
+    public required EquatableArray<int> HostPorts { get; init; }
+    public required Resources Resources { get; init; }
+    public required DateTimeOffset StagedAt { get; init; }
+
+    public Goal Goal { get; init; } = Goal.Run;
+    public StopReason? StopReason { get; init; }
+    public DateTimeOffset? StopAt { get; init; }
+
+    /// <summary>The revision that took its endpoint out of the table; 0 if it never had one.</summary>
+    public long WithdrawnRevision { get; init; }
+
+    /// <summary>Every node's proxy has let go of it, or the ceiling has passed: the agent may stop it.</summary>
+    public bool Drained { get; init; }
+
+    public Phase Phase { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? ReadyAt { get; init; }
+    public string? ContainerAddress { get; init; }
+    public EquatableArray<HealthState> Health { get; init; }
+
+    [JsonIgnore]
+    public bool IsStopping => Goal == Goal.Stop;
+
+    public bool IsReady(AppDefinition definition) =>
+        Phase == Phase.Running && Health.Count >= definition.HealthChecks.Count && Health.All(x => x.Alive);
+}
+
+/// <summary>A machine, with what is promised on it.</summary>
+public sealed record Node
+{
+    public required NodeDescription Description { get; init; }
+    public DateTimeOffset? LostAt { get; init; }
+    public Resources Used { get; init; }
+    public ImmutableSortedSet<int> UsedPorts { get; init; } = [];
+    public ImmutableSortedSet<InstanceId> Instances { get; init; } = [];
+
+    /// <summary>Where the search for a free task port begins: a port is re-used as late as possible, so that a stale address meets nobody.</summary>
+    public int NextPort { get; init; }
+}
+
+public enum DeploymentActionKind { StartApplication, StopApplication, ScaleApplication, RestartApplication }
+
+public sealed record DeploymentAction(DeploymentActionKind Action, AppId App);
+
+public sealed record DeploymentStep(EquatableArray<DeploymentAction> Actions);
+
+/// <summary>What an app was before a deployment; null = it did not exist.</summary>
+public sealed record OriginalApp(AppId App, AppDefinition? Definition);
+
+/// <summary>A change on its way (contract 5.1). While it runs, its apps are locked.</summary>
+public sealed record Deployment
+{
+    public required string Id { get; init; }
+    public required AppVersion Version { get; init; }
+    public required DateTimeOffset StartedAt { get; init; }
+    public EquatableArray<DeploymentStep> Steps { get; init; }
+    public EquatableArray<OriginalApp> Originals { get; init; }
+
+    /// <summary>Counts from 1; 0 before the first step began.</summary>
+    public int CurrentStep { get; init; }
+
+    [JsonIgnore]
+    public IEnumerable<AppId> Affected => Steps.SelectMany(s => s.Actions.Items).Select(a => a.App).Distinct();
+
+    [JsonIgnore]
+    public EquatableArray<DeploymentAction> CurrentActions => CurrentStep >= 1 && CurrentStep <= Steps.Count ? Steps[CurrentStep - 1].Actions : default;
+
+    /// <summary>The app's turn has not come yet: an earlier step is still running.</summary>
+    public bool IsHeld(AppId app) => !Steps.Take(CurrentStep).Any(s => s.Actions.Items.Any(a => a.App == app)) && Affected.Contains(app);
+}

@@ -1,0 +1,82 @@
+using System.Text.Json;
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>What a caller asks of the cluster. Bodies are parsed JSON: reading one needs the state it changes, so it is read where the state is.</summary>
+public abstract record Command
+{
+    private Command() { }
+
+    public required ChangeOrigin Origin { get; init; }
+
+    /// <summary>Contract 1.4: POST refuses an id that is taken.</summary>
+    public sealed record CreateApp(JsonElement Body, bool Force) : Command;
+
+    /// <summary>PUT or PATCH of one or several apps: one deployment for all.</summary>
+    public sealed record WriteApps(EquatableArray<AppWrite> Apps, bool Partial, bool MayCreate, bool Force) : Command;
+
+    public sealed record DeleteApp(AppId App, bool Force) : Command;
+    public sealed record RestartApp(AppId App, bool Force) : Command;
+
+    /// <summary>Without <paramref name="Scale"/> the scheduler starts replacements.</summary>
+    public sealed record KillInstances(EquatableArray<InstanceId> Instances, bool Scale, bool Force) : Command;
+
+    /// <summary><paramref name="Force"/>: only cancel; otherwise a new deployment undoes this one.</summary>
+    public sealed record CancelDeployment(string Deployment, bool Force) : Command;
+
+    public sealed record ResetDelay(AppId App) : Command;
+}
+
+public sealed record AppWrite(AppId? Id, JsonElement Body);
+
+/// <summary>Accepted: the events that make it so, and what to answer. Refused: why, and nothing has happened.</summary>
+public abstract record Decision
+{
+    private Decision() { }
+
+    public sealed record Accepted(EquatableArray<SchedulerEvent> Events, Reply Reply) : Decision;
+    public sealed record Refused(Rejection Rejection) : Decision;
+}
+
+/// <param name="Deployment">Null where the command makes none.</param>
+/// <param name="Created">The app did not exist before.</param>
+/// <param name="Instances">The instances chosen to be killed, as they were.</param>
+public sealed record Reply(string? Deployment, AppVersion Version, EquatableArray<AppId> Apps, bool Created, EquatableArray<Instance> Instances)
+{
+    public static readonly Reply Done = new(null, default, default, false, default);
+}
+
+public enum RejectCode
+{
+    /// <summary>JSON of the wrong shape: 422 "Invalid JSON" with details.</summary>
+    WrongShape,
+
+    /// <summary>422 "Object is not valid" with details.</summary>
+    NotValid,
+
+    /// <summary>422 with a message only.</summary>
+    BadArgument,
+
+    /// <summary>400 with a message.</summary>
+    BadRequest,
+
+    /// <summary>409: the id is taken.</summary>
+    Exists,
+
+    /// <summary>409 naming the deployments in the way.</summary>
+    Locked,
+
+    /// <summary>404.</summary>
+    NotFound,
+
+    /// <summary>403: too many deployments run.</summary>
+    TooMany,
+}
+
+/// <summary>An expected refusal; the API layer turns the code into a status in one place.</summary>
+public sealed record Rejection(RejectCode Code, string Message)
+{
+    public EquatableArray<Problem> Details { get; init; }
+    public EquatableArray<string> Deployments { get; init; }
+}

@@ -1,0 +1,253 @@
+using System.Collections.Immutable;
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>What the operator sets for the whole cluster.</summary>
+public sealed record SchedulerSettings
+{
+    public int ServicePortMin { get; init; } = 10000;
+    public int ServicePortMax { get; init; } = 20000;
+    public int DeploymentsMax { get; init; } = 100;
+
+    /// <summary>A node that says nothing for this long is lost.</summary>
+    public TimeSpan NodeLostAfter { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>The longest that a withdrawn instance waits for the proxies to finish its requests.</summary>
+    public TimeSpan DrainCeiling { get; init; } = TimeSpan.FromSeconds(60);
+}
+
+/// <summary>Commands become events or refusals. All problems are told at once, and a refusal leaves no trace.</summary>
+public static class Decider
+{
+    public static Decision Decide(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
+    {
+        var change = new RootChange(state, settings, command.Origin, now);
+        return command switch
+        {
+            Command.CreateApp x => Create(change, x),
+            Command.WriteApps x => Write(change, x),
+            Command.DeleteApp x => Delete(change, x),
+            Command.RestartApp x => Restart(change, x),
+            Command.KillInstances x => Kill(change, x),
+            Command.CancelDeployment x => Cancel(change, x),
+            Command.ResetDelay x => ResetDelay(state, x, now),
+            _ => throw new System.Diagnostics.UnreachableException($"{command}"),
+        };
+    }
+
+    private static Decision Create(RootChange change, Command.CreateApp x)
+    {
+        switch (AppReader.Read(x.Body, null, null, partial: false))
+        {
+            case ReadResult.App app when change.State.App(app.Definition.Id) is not null:
+                return Refuse(RejectCode.Exists, $"An app with id [{app.Definition.Id}] already exists.");
+            case ReadResult.App app:
+                change.Set(app.Definition);
+                return change.Decide(x.Force, created: true);
+            case ReadResult.Rollback:
+                return NotValid(new Refusal(RefusalFamily.InvalidJson, [new Problem("/id", "error.path.missing")]));
+            case ReadResult.Refused refused:
+                return NotValid(refused.Refusal);
+            default:
+                throw new System.Diagnostics.UnreachableException();
+        }
+    }
+
+    private static Decision Write(RootChange change, Command.WriteApps x)
+    {
+        var problems = new List<Problem>();
+        var family = RefusalFamily.ObjectNotValid;
+        var created = false;
+        foreach (var (write, index) in x.Apps.Items.Select((w, i) => (w, i)))
+        {
+            var id = write.Id ?? IdOf(write.Body);
+            var existing = id is null ? null : change.State.App(id)?.Definition;
+            if (existing is null && id is not null && !x.MayCreate) return NotFound(id);
+            switch (AppReader.Read(write.Body, id, existing, x.Partial))
+            {
+                case ReadResult.App app:
+                    created |= existing is null;
+                    change.Set(app.Definition);
+                    break;
+                case ReadResult.Rollback rollback:
+                    if (existing is null) return NotFound(id!);
+                    if (!change.State.Apps[id!].Versions.TryGetValue(rollback.Version, out var definition))
+                        return Refuse(RejectCode.NotFound, $"App '{id}' does not exist in version {rollback.Version}");
+                    change.Set(definition);
+                    break;
+                case ReadResult.Refused refused:
+                    if (refused.Refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson;
+                    problems.AddRange(x.Apps.Count == 1 ? refused.Refusal.Problems : refused.Refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+                    break;
+            }
+        }
+        return problems.Count > 0 ? NotValid(new Refusal(family, problems.ToEquatableArray())) : change.Decide(x.Force, created);
+    }
+
+    private static Decision Delete(RootChange change, Command.DeleteApp x)
+    {
+        if (change.State.App(x.App) is null) return NotFound(x.App);
+        change.Remove(x.App);
+        return change.Decide(x.Force);
+    }
+
+    private static Decision Restart(RootChange change, Command.RestartApp x)
+    {
+        if (change.State.App(x.App) is not { } app) return NotFound(x.App);
+        change.Restart(app.Definition);
+        return change.Decide(x.Force);
+    }
+
+    private static Decision Kill(RootChange change, Command.KillInstances x)
+    {
+        var chosen = x.Instances.Select(change.State.Instance).OfType<Instance>().ToEquatableArray();
+        var stops = chosen.Where(i => !i.IsStopping)
+            .Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i.Id, StopReason.KilledByUser) { At = change.Now })
+            .ToEquatableArray();
+        if (!x.Scale) return new Decision.Accepted(stops, Reply.Done with { Instances = chosen });
+
+        foreach (var group in chosen.Where(i => !i.IsStopping).GroupBy(i => i.App))
+            if (change.State.App(group.Key) is { } app)
+                change.Set(app.Definition with { Instances = Math.Max(0, app.Definition.Instances - group.Count()) });
+        var decision = change.Decide(x.Force);
+        return decision is Decision.Accepted accepted
+            ? accepted with { Events = accepted.Events.Concat(stops).ToEquatableArray(), Reply = accepted.Reply with { Instances = chosen } }
+            : decision;
+    }
+
+    private static Decision Cancel(RootChange change, Command.CancelDeployment x)
+    {
+        if (!change.State.Deployments.TryGetValue(x.Deployment, out var deployment))
+            return Refuse(RejectCode.NotFound, $"DeploymentPlan {x.Deployment} does not exist");
+        if (x.Force)
+            return new Decision.Accepted(
+                [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now }], Reply.Done);
+
+        foreach (var original in deployment.Originals)
+            if (original.Definition is { } definition) change.Set(definition);
+            else if (change.State.App(original.App) is not null) change.Remove(original.App);
+        return change.Decide(force: true);
+    }
+
+    private static Decision ResetDelay(ClusterState state, Command.ResetDelay x, DateTimeOffset now)
+    {
+        if (state.App(x.App) is not { } app || app.Instances.Values.Count(i => !i.IsStopping) >= app.Definition.Instances)
+            return Refuse(RejectCode.NotFound, $"Application {x.App} not found in tasks queue.");
+        return new Decision.Accepted(app.Delay is null ? default : [new SchedulerEvent.LaunchDelayReset(x.App) { At = now }], Reply.Done);
+    }
+
+    internal static Decision.Refused Refuse(RejectCode code, string message) => new(new Rejection(code, message));
+
+    internal static Decision.Refused NotFound(AppId app) => Refuse(RejectCode.NotFound, $"App '{app}' does not exist");
+
+    internal static Decision.Refused NotValid(Refusal refusal) => new(new Rejection(
+        refusal.Family == RefusalFamily.InvalidJson ? RejectCode.WrongShape : RejectCode.NotValid, refusal.Message) { Details = refusal.Problems });
+
+    private static AppId? IdOf(System.Text.Json.JsonElement body) =>
+        body.ValueKind == System.Text.Json.JsonValueKind.Object && body.TryGetProperty("id", out var id)
+        && id.ValueKind == System.Text.Json.JsonValueKind.String && AppId.TryParse(id.GetString()!, out var parsed, out _) ? parsed : null;
+}
+
+/// <summary>A change of the root in the making: what to set and remove, then one deployment for all of it (contract 5.1, 5.4).</summary>
+internal sealed class RootChange(ClusterState state, SchedulerSettings settings, ChangeOrigin origin, DateTimeOffset now)
+{
+    private const string LockedMessage =
+        "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
+
+    private readonly SortedDictionary<AppId, AppDefinition> _set = [];
+    private readonly SortedSet<AppId> _removed = [];
+    private readonly HashSet<AppId> _restarted = [];
+
+    public ClusterState State => state;
+    public DateTimeOffset Now => now;
+
+    /// <summary>Versions grow by at least a millisecond with every change, whatever the clock does.</summary>
+    private AppVersion Version { get; } = new AppVersion(now) is var version && version > state.LastVersion ? version : state.LastVersion.Next;
+
+    public void Set(AppDefinition definition) => _set[definition.Id] = definition;
+    public void Remove(AppId app) => _removed.Add(app);
+
+    public void Restart(AppDefinition definition)
+    {
+        Set(definition);
+        _restarted.Add(definition.Id);
+    }
+
+    public Decision Decide(bool force, bool created = false)
+    {
+        var before = state.Apps.Where(a => !a.Value.Removing).ToImmutableSortedDictionary(a => a.Key, a => a.Value.Definition);
+        var after = before.RemoveRange(_removed).ToBuilder();
+        var problems = new List<Problem>();
+        foreach (var (id, definition) in _set)
+            if (Settle(definition, before.GetValueOrDefault(id), after.Values, problems) is { } settled) after[id] = settled;
+        problems.AddRange(Clashes(after.Keys));
+        if (problems.Count == 0 && DeploymentPlan.HasCycle(after.ToImmutable()))
+            problems.Add(new Problem("/dependencies", "Dependency graph has cyclic dependencies."));
+        if (problems.Count > 0) return Decider.NotValid(new Refusal(RefusalFamily.ObjectNotValid, problems.ToEquatableArray()));
+        return Deploy(before, after.ToImmutable(), force, created);
+    }
+
+    private Decision Deploy(
+        ImmutableSortedDictionary<AppId, AppDefinition> before, ImmutableSortedDictionary<AppId, AppDefinition> after, bool force, bool created)
+    {
+        var touched = _set.Keys.Concat(_removed).ToList();
+        var deployment = new Deployment
+        {
+            Id = DeploymentId(),
+            Version = Version,
+            StartedAt = now,
+            Steps = DeploymentPlan.Steps(before, after),
+            Originals = touched.Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
+        };
+        var affected = deployment.Affected.ToHashSet();
+        var conflicts = state.Deployments.Values.Where(d => d.Affected.Any(affected.Contains)).ToList();
+        if (conflicts.Count > 0 && !force)
+            return new Decision.Refused(new Rejection(RejectCode.Locked, LockedMessage) { Deployments = conflicts.Select(d => d.Id).ToEquatableArray() });
+        if (state.Deployments.Count - conflicts.Count >= settings.DeploymentsMax)
+            return Decider.Refuse(RejectCode.TooMany, $"Max number ({settings.DeploymentsMax}) of running deployments is achieved. Wait for existing deployments to complete or cancel one.");
+
+        var events = conflicts
+            .Select(SchedulerEvent (d) => new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now })
+            .Append(new SchedulerEvent.DeploymentStarted(
+                deployment, _set.Keys.Select(id => after[id]).Where(d => d.Version == Version).ToEquatableArray(), _removed.ToEquatableArray(), origin) { At = now });
+        if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });
+        return new Decision.Accepted(events.ToEquatableArray(), new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default));
+    }
+
+    /// <summary>Gives a definition its service ports and its version (contract 2.5, 2.9).</summary>
+    private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, IEnumerable<AppDefinition> others, List<Problem> problems)
+    {
+        var used = others.Where(a => a.Id != definition.Id).SelectMany(a => a.Ports.Items).Select(p => p.ServicePort)
+            .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => a.Definition.Ports.Items).Select(p => p.ServicePort))
+            .ToHashSet();
+        var (assigned, problem) = ServicePorts.Assign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax);
+        if (problem is not null)
+        {
+            problems.Add(problem);
+            return null;
+        }
+        if (previous is null) return assigned! with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
+        if (_restarted.Contains(definition.Id))
+            return assigned! with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };
+        if (AppReader.ConfigChanged(previous, assigned!)) return assigned! with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
+        return previous.Instances == assigned!.Instances
+            ? previous
+            : previous with { Instances = assigned.Instances, Version = Version, VersionInfo = previous.VersionInfo with { LastScalingAt = Version } };
+    }
+
+    /// <summary>An app and a group may not share a path.</summary>
+    private IEnumerable<Problem> Clashes(IEnumerable<AppId> apps)
+    {
+        var ids = apps.ToHashSet();
+        foreach (var id in _set.Keys)
+        {
+            for (var group = id.Parent; !group.IsRoot; group = group.Parent)
+                if (ids.Contains(group)) yield return new Problem("/id", $"Groups and Applications may not have the same identifier: {group}");
+            if (ids.Any(other => other != id && other.IsWithin(id)))
+                yield return new Problem("/id", $"Groups and Applications may not have the same identifier: {id}");
+        }
+    }
+
+    private string DeploymentId() => InstanceId.Derive(state.ClusterId + "/deployments", AppId.Root, Version.At.ToUnixTimeMilliseconds()).Uuid;
+}

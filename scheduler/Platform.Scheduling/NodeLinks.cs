@@ -1,0 +1,121 @@
+using System.Collections.Immutable;
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>
+/// Who is connected and when it was last heard: soft state, never logged. After a restart every node gets the full time to report again;
+/// only the transitions to lost and back are events.
+/// </summary>
+internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset startedAt)
+{
+    private sealed class Link
+    {
+        public required NodeDescription Description { get; set; }
+        public long Session { get; set; }
+        public bool Connected { get; set; }
+        public DateTimeOffset LastHeardAt { get; set; }
+        public long ServedRevision { get; set; }
+        public HashSet<InstanceId> Draining { get; set; } = [];
+        public bool Announced { get; set; }
+
+        /// <summary>Connected, but lost for want of news; the next report makes it join again.</summary>
+        public bool Silent { get; set; }
+    }
+
+    private readonly Dictionary<NodeId, Link> _links = [];
+
+    public void Connect(Input.NodeConnected x, DateTimeOffset now)
+    {
+        if (_links.TryGetValue(x.Node.Id, out var old) && old.Session > x.Session) return; // a newer session closes the older
+        _links[x.Node.Id] = new Link { Description = x.Node, Session = x.Session, Connected = true, LastHeardAt = now };
+    }
+
+    public void Disconnect(Input.NodeDisconnected x, DateTimeOffset now)
+    {
+        if (!_links.TryGetValue(x.Node, out var link) || link.Session != x.Session) return;
+        link.Connected = false;
+        link.LastHeardAt = now;
+    }
+
+    /// <summary>False for a report of a session that is no longer the node's.</summary>
+    public bool Report(Input.NodeReported x, DateTimeOffset now)
+    {
+        if (!_links.TryGetValue(x.Node, out var link) || link.Session != x.Session) return false;
+        link.LastHeardAt = now;
+        link.Silent = false;
+        link.ServedRevision = x.ServedRevision;
+        link.Draining = [.. x.Draining];
+        return true;
+    }
+
+    /// <summary>Connected nodes that the state does not know as they are.</summary>
+    public IEnumerable<NodeDescription> Joined(ClusterState state)
+    {
+        foreach (var (id, link) in _links)
+        {
+            if (!link.Connected || link.Silent || link.Announced) continue;
+            link.Announced = true;
+            if (!state.Nodes.TryGetValue(id, out var known) || known.LostAt is not null || known.Description != link.Description)
+                yield return link.Description;
+        }
+    }
+
+    /// <summary>Their joining was not logged after all.</summary>
+    public void Forget(IEnumerable<NodeId> announced)
+    {
+        foreach (var id in announced)
+            if (_links.TryGetValue(id, out var link)) link.Announced = false;
+    }
+
+    public IEnumerable<NodeId> Lost(ClusterState state, DateTimeOffset now)
+    {
+        foreach (var id in state.Nodes.Where(n => n.Value.LostAt is null && LostAt(n.Key) <= now).Select(n => n.Key).ToList())
+        {
+            if (_links.TryGetValue(id, out var link)) (link.Announced, link.Silent) = (false, true);
+            yield return id;
+        }
+    }
+
+    public DateTimeOffset? NextLostAt(ClusterState state) =>
+        state.Nodes.Where(n => n.Value.LostAt is null).Select(n => (DateTimeOffset?)LostAt(n.Key)).Min();
+
+    /// <summary>Every node that may still route has applied the withdrawal and has no request of the instance in flight.</summary>
+    public bool HaveLetGo(ClusterState state, Instance instance) => state.Nodes.All(n =>
+        n.Value.LostAt is not null
+        || _links.TryGetValue(n.Key, out var link)
+        && link.Connected
+        && link.ServedRevision >= instance.WithdrawnRevision
+        && !link.Draining.Contains(instance.Id));
+
+    private DateTimeOffset LostAt(NodeId id) => (_links.TryGetValue(id, out var link) ? link.LastHeardAt : startedAt) + settings.NodeLostAfter;
+}
+
+/// <summary>The launch queue as users see it (contract 1.8): what waits, since when, and what the nodes said.</summary>
+internal sealed class LaunchQueue
+{
+    public ImmutableSortedDictionary<AppId, QueueItem> Items { get; private set; } = ImmutableSortedDictionary<AppId, QueueItem>.Empty;
+
+    public void Remove(AppId app) => Items = Items.Remove(app);
+
+    public void Note(Plan plan, DateTimeOffset now)
+    {
+        if (plan.Waiting is not { } waiting)
+        {
+            Items = Items.Remove(plan.App);
+            return;
+        }
+        var item = Items.GetValueOrDefault(plan.App)
+            ?? new QueueItem(plan.App, waiting, now, 0, 0, null, null, ImmutableSortedDictionary<NoFitReason, int>.Empty);
+        Items = Items.SetItem(plan.App, item with
+        {
+            Explanation = waiting,
+            Processed = item.Processed + plan.Tried,
+            Unused = item.Unused + waiting.NoFits.Count,
+            LastUnusedAt = waiting.NoFits.IsEmpty ? item.LastUnusedAt : now,
+            LastUsedAt = plan.Placed > 0 ? now : item.LastUsedAt,
+            Declines = waiting.NoFits.CountBy(n => n.Reason)
+                .Aggregate(item.Declines, (sums, count) => sums.SetItem(count.Key, sums.GetValueOrDefault(count.Key) + count.Value)),
+        });
+    }
+}

@@ -1,0 +1,109 @@
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>What an app should do next about its instance count and versions.</summary>
+public sealed record RolloutStep(EquatableArray<InstanceId> Stop, int Launch)
+{
+    public static readonly RolloutStep Nothing = new(default, 0);
+}
+
+/// <summary>
+/// Scaling and rolling restart (contract 5.2, 5.3), as one level-triggered rule: given what lives now, what may be stopped and started at once.
+/// It keeps no memory of a course: asked again after every change, the steps of the contract's table come out.
+/// </summary>
+public static class Rollout
+{
+    public readonly record struct Bounds(int MinHealthy, int MaxCapacity);
+
+    /// <summary>The bounds of a rolling restart to <paramref name="instances"/> instances, before the one extra that an even deadlock is allowed.</summary>
+    public static Bounds BoundsOf(int instances, UpgradeStrategy strategy) => new(
+        (int)Math.Ceiling(instances * strategy.MinimumHealthCapacity - 1e-9),
+        (int)Math.Floor(instances * (1 + strategy.MaximumOverCapacity) + 1e-9));
+
+    /// <param name="live">Instances that occupy capacity: everything not ended and not given up as unreachable.</param>
+    public static RolloutStep Next(ClusterState state, AppState app, IReadOnlyCollection<Instance> live)
+    {
+        var wanted = app.Removing ? 0 : app.Definition.Instances;
+        var active = live.Where(i => !i.IsStopping).ToList();
+        var old = active.Where(i => !app.IsCurrent(i)).ToList();
+        if (app.Removing || wanted == 0) return new RolloutStep(active.Select(i => i.Id).ToEquatableArray(), 0);
+        return old.Count == 0
+            ? Scale(state, app, active, wanted, live.Count)
+            : Replace(state, app, active, old, wanted, live.Count);
+    }
+
+    private static RolloutStep Scale(ClusterState state, AppState app, List<Instance> active, int wanted, int alive)
+    {
+        var surplus = active.Count - wanted;
+        if (surplus > 0) return new RolloutStep(KillOrder.Choose(state, app, active, surplus), 0);
+        // One that is still stopping holds its place until it is gone: never more run than asked for.
+        return new RolloutStep(default, Math.Max(0, Math.Min(wanted - active.Count, wanted - alive)));
+    }
+
+    private static RolloutStep Replace(ClusterState state, AppState app, List<Instance> active, List<Instance> old, int wanted, int alive)
+    {
+        var (minHealthy, maxCapacity) = BoundsOf(wanted, app.Definition.UpgradeStrategy);
+        // Full and nothing to spare: one extra is allowed, or the restart would never begin. Unhealthy ones count as taking up room,
+        // so an upgrade of a wholly unhealthy app is not stuck either.
+        if (minHealthy == maxCapacity && active.Count >= maxCapacity) maxCapacity++;
+
+        var current = active.Where(app.IsCurrent).ToList();
+        var readyCurrent = current.Count(i => IsHealthy(state, app, i));
+        var healthy = active.Count(i => IsHealthy(state, app, i));
+        var spare = healthy - minHealthy;                                  // healthy ones that may go
+        var replaced = old.Count - Math.Max(0, wanted - readyCurrent);     // old ones whose successor is ready
+        var stop = new List<InstanceId>();
+        foreach (var id in OldestUseFirst(state, app, old))
+        {
+            var isHealthy = IsHealthy(state, app, app.Instances[id]);
+            if (isHealthy ? spare <= 0 : Math.Max(spare, replaced) <= 0) continue;
+            stop.Add(id);
+            spare -= 1;
+            replaced -= 1;
+        }
+        if (current.Count > wanted) stop.AddRange(KillOrder.Choose(state, app, current, current.Count - wanted));
+        return new RolloutStep(stop.ToEquatableArray(), Math.Max(0, Math.Min(wanted - current.Count, maxCapacity - alive)));
+    }
+
+    /// <summary>Unhealthy ones first: they serve nobody.</summary>
+    private static IEnumerable<InstanceId> OldestUseFirst(ClusterState state, AppState app, List<Instance> old) =>
+        KillOrder.Choose(state, app, old.Where(i => !IsHealthy(state, app, i)).ToList(), old.Count)
+            .Concat(KillOrder.Choose(state, app, old.Where(i => IsHealthy(state, app, i)).ToList(), old.Count));
+
+    private static bool IsHealthy(ClusterState state, AppState app, Instance instance) => app.IsReady(instance) && state.IsReachable(instance);
+}
+
+/// <summary>Who goes first when there are too many (contract 5.7).</summary>
+public static class KillOrder
+{
+    public static EquatableArray<InstanceId> Choose(ClusterState state, AppState app, IReadOnlyCollection<Instance> from, int count)
+    {
+        var left = from.OrderBy(i => Rank(state, i)).ThenBy(i => Age(app, i)).ThenBy(i => i.Serial).ToList();
+        var chosen = new List<InstanceId>();
+        var groupings = app.Definition.Constraints.Where(c => c.Operator == ConstraintOperator.GroupBy).ToList();
+        while (chosen.Count < count && left.Count > 0)
+        {
+            var victim = left.FirstOrDefault(i => groupings.All(g => IsInFullestGroup(state, g, i, left))) ?? left[0];
+            left.Remove(victim);
+            chosen.Add(victim.Id);
+        }
+        return chosen.ToEquatableArray();
+    }
+
+    private static int Rank(ClusterState state, Instance instance) =>
+        !state.IsReachable(instance) ? 0 : instance.Phase switch { Phase.Staging => 1, Phase.Starting => 2, _ => 3 };
+
+    private static long Age(AppState app, Instance instance)
+    {
+        var since = (instance.StartedAt ?? instance.StagedAt).UtcTicks;
+        return app.Definition.KillSelection == KillSelection.YoungestFirst ? -since : since;
+    }
+
+    private static bool IsInFullestGroup(ClusterState state, Constraint grouping, Instance instance, List<Instance> among)
+    {
+        string? Group(Instance i) => Constraints.Value(state.Nodes[i.Node].Description, grouping.Field);
+        var counts = among.CountBy(i => Group(i) ?? "").ToDictionary();
+        return counts[Group(instance) ?? ""] == counts.Values.Max();
+    }
+}

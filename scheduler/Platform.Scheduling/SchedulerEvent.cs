@@ -1,0 +1,75 @@
+using System.Text.Json.Serialization;
+using Platform.Model;
+
+namespace Platform.Scheduling;
+
+/// <summary>
+/// One fact of the cluster log. Kinds and fields only grow: the log of an old version is read by every later one
+/// (a golden file of each kind holds us to it).
+/// </summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(ClusterFounded), "cluster-founded")]
+[JsonDerivedType(typeof(DeploymentStarted), "deployment-started")]
+[JsonDerivedType(typeof(DeploymentStepStarted), "deployment-step-started")]
+[JsonDerivedType(typeof(DeploymentStepSucceeded), "deployment-step-succeeded")]
+[JsonDerivedType(typeof(DeploymentSucceeded), "deployment-succeeded")]
+[JsonDerivedType(typeof(DeploymentCancelled), "deployment-cancelled")]
+[JsonDerivedType(typeof(AppTerminated), "app-terminated")]
+[JsonDerivedType(typeof(LaunchDelayReset), "launch-delay-reset")]
+[JsonDerivedType(typeof(InstancePlaced), "instance-placed")]
+[JsonDerivedType(typeof(InstanceReported), "instance-reported")]
+[JsonDerivedType(typeof(InstanceStopRequested), "instance-stop-requested")]
+[JsonDerivedType(typeof(InstanceDrained), "instance-drained")]
+[JsonDerivedType(typeof(InstanceEnded), "instance-ended")]
+[JsonDerivedType(typeof(NodeJoined), "node-joined")]
+[JsonDerivedType(typeof(NodeLost), "node-lost")]
+public abstract record SchedulerEvent
+{
+    private SchedulerEvent() { }
+
+    public required DateTimeOffset At { get; init; }
+
+    public sealed record ClusterFounded(string ClusterId) : SchedulerEvent;
+
+    /// <summary>A change of the root: the definitions it sets and the apps it removes, with the plan that brings them about.</summary>
+    public sealed record DeploymentStarted(
+        Deployment Deployment, EquatableArray<AppDefinition> Set, EquatableArray<AppId> Removed, ChangeOrigin Origin) : SchedulerEvent;
+
+    public sealed record DeploymentStepStarted(string Deployment, int Step) : SchedulerEvent;
+    public sealed record DeploymentStepSucceeded(string Deployment, int Step) : SchedulerEvent;
+    public sealed record DeploymentSucceeded(string Deployment) : SchedulerEvent;
+    public sealed record DeploymentCancelled(string Deployment, string Reason) : SchedulerEvent;
+
+    /// <summary>A removed app's last instance is gone.</summary>
+    public sealed record AppTerminated(AppId App) : SchedulerEvent;
+
+    public sealed record LaunchDelayReset(AppId App) : SchedulerEvent;
+
+    public sealed record InstancePlaced(
+        InstanceId Instance, long Serial, AppId App, AppVersion Version, NodeId Node, EquatableArray<int> HostPorts, Resources Resources) : SchedulerEvent;
+
+    /// <summary>What the agent said that matters: a phase, an address, or a health verdict changed. Mere repetition of a probe is not logged.</summary>
+    public sealed record InstanceReported(
+        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent;
+
+    public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent;
+
+    /// <summary><paramref name="Forced"/>: the ceiling passed while requests were still in flight, or a node's proxy did not answer.</summary>
+    public sealed record InstanceDrained(InstanceId Instance, bool Forced) : SchedulerEvent;
+
+    public sealed record InstanceEnded(InstanceId Instance, InstanceEnd End) : SchedulerEvent;
+
+    /// <summary>A node appeared, came back, or describes itself anew.</summary>
+    public sealed record NodeJoined(NodeDescription Node) : SchedulerEvent;
+
+    public sealed record NodeLost(NodeId Node) : SchedulerEvent;
+}
+
+/// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>
+public sealed record ChangeOrigin(string ClientIp, string Uri, ChangeKind Kind)
+{
+    public static readonly ChangeOrigin Internal = new("", "", ChangeKind.Other);
+}
+
+/// <summary>Only the writing of single apps is announced by an api_post_event.</summary>
+public enum ChangeKind { AppWritten, Other }
