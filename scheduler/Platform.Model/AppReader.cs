@@ -15,7 +15,7 @@ public static class AppReader
     {
         var problems = new ProblemList();
         if (Shape(body, problems) is not { } update) return Refuse(problems, RefusalFamily.InvalidJson);
-        if (update.Id is null) problems.Add("/id", "error.path.missing");
+        if (new JsonAt(body, "", problems).Member("id") is null) problems.Add("/id", "error.path.missing");
         if (problems.Any) return Refuse(problems, RefusalFamily.InvalidJson);
         return Complete(body, update, ParseId(update.Id!, within, problems), null, problems);
     }

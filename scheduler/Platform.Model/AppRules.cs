@@ -35,7 +35,7 @@ internal static partial class AppRules
     private static void CheckId(AppId id, ProblemList rules)
     {
         if (id.IsRoot) rules.Add("/id", "must not be the root path '/'");
-        else if (SubResources.Contains(id.Segments[^1])) rules.Add("/id", $"must not end in '{id.Segments[^1]}': /v2/apps{id}/{id.Segments[^1]} is a resource of the API");
+        else if (SubResources.Contains(id.Segments[^1])) rules.Add("/id", $"must not end in '{id.Segments[^1]}': /v2/apps{id} is a resource of the API");
     }
 
     private static void CheckCommand(AppDefinition app, ProblemList rules)

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Text.Json;
 
 namespace Platform.Model;
 
@@ -80,7 +81,7 @@ internal static class AppShape
     /// <summary>An array of key and value, or, as 0.7 had it, one object.</summary>
     private static EquatableArray<DockerParameter> Parameters(JsonAt parameters)
     {
-        if (parameters.Element.ValueKind == System.Text.Json.JsonValueKind.Object)
+        if (parameters.Element.ValueKind == JsonValueKind.Object)
             return parameters.AsTexts().Select(x => new DockerParameter(x.Key, x.Value)).ToEquatableArray();
         return Each(parameters.AsList(), x => x.AsObject() is { } item && item.RequiredText("key", lengthMin: 1) is { } key && item.RequiredText("value") is { } value
             ? new DockerParameter(key, value) : null) ?? default;
@@ -88,7 +89,8 @@ internal static class AppShape
 
     private static HostVolume? Volume(JsonAt item)
     {
-        if (item.AsObject() is not { } volume || UnavailableFields.IsManagedVolume(volume.Element)) return null;
+        if (item.AsObject() is not { } volume) return null;
+        if (UnavailableFields.IsManagedVolume(volume.Element)) return new HostVolume(item.Path, "/", ReadOnly: true); // is refused; keeps its place, so that the indices of others are right
         var containerPath = volume.RequiredText("containerPath", lengthMin: 1);
         var hostPath = volume.RequiredText("hostPath", lengthMin: 1);
         var readOnly = volume.OneOf("mode", AppWords.VolumeModes) ?? false;
@@ -153,7 +155,7 @@ internal static class AppShape
 
     private static UnreachableStrategy? Unreachable(JsonAt strategy)
     {
-        if (strategy.Element.ValueKind == System.Text.Json.JsonValueKind.String)
+        if (strategy.Element.ValueKind == JsonValueKind.String)
             return strategy.AsOneOf(UnreachableWords) is null ? null : UnreachableStrategy.Disabled;
         if (strategy.AsObject() is not { } times) return null;
         var inactive = times.Number("inactiveAfterSeconds", 0, AppLimits.SecondsMax) ?? 0;
