@@ -12,7 +12,7 @@ using ContainerState = Platform.Agent.Core.ContainerState;
 
 namespace Platform.Agent.Docker;
 
-/// <summary>Instances as Docker containers. It touches only containers and the network that carry this cluster's and this node's labels.</summary>
+/// <summary>Instances as Docker containers; the client is shared and not its own. It touches only containers and the network that carry this cluster's and this node's labels.</summary>
 internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, TimeProvider time, ILogger log) : IContainerRuntime
 {
     /// <summary>The engine makes containers no faster with more at once, and everything else it does gets slower.</summary>
@@ -143,7 +143,6 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
 
     public ValueTask DisposeAsync()
     {
-        client.Dispose();
         _creates.Dispose();
         _pulls.Dispose();
         return ValueTask.CompletedTask;
@@ -382,7 +381,7 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         {
             throw new RuntimeUnavailableException($"Docker has not answered for {CallTimeout.TotalSeconds:0} s");
         }
-        catch (Exception e) when (IsTransport(e))
+        catch (Exception e) when (!stopping.IsCancellationRequested && IsTransport(e))
         {
             throw new RuntimeUnavailableException($"Docker does not answer: {e.Message}", e);
         }
