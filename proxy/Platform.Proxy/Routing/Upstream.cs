@@ -11,8 +11,8 @@ internal sealed class Upstream(InstanceId instance)
     private const long WithdrawnBit = 1;
     private const long OneInFlight = 2;
 
-    // Count and flag share one word: a request's "count me, and was it withdrawn?" and the writer's "withdraw, and is anyone in?" are then
-    // one atomic step each, and no request can slip in after the writer has seen a count of 0.
+    // Count and flag share one word: "count me in unless it is withdrawn" and "withdraw" are then one atomic step each, and no request can slip
+    // in after the writer has seen a count of 0.
     private long _state;
     private long _suspectUntilMs;
     private long _requests;
@@ -27,13 +27,18 @@ internal sealed class Upstream(InstanceId instance)
     /// <summary>Counts one request in; false (and not counted) if the instance has been withdrawn.</summary>
     public bool TryEnter()
     {
-        if ((Interlocked.Add(ref _state, OneInFlight) & WithdrawnBit) != 0)
+        var state = Volatile.Read(ref _state);
+        while ((state & WithdrawnBit) == 0)
         {
-            Interlocked.Add(ref _state, -OneInFlight);
-            return false;
+            var before = Interlocked.CompareExchange(ref _state, state + OneInFlight, state);
+            if (before == state)
+            {
+                Interlocked.Increment(ref _requests);
+                return true;
+            }
+            state = before;
         }
-        Interlocked.Increment(ref _requests);
-        return true;
+        return false;
     }
 
     /// <summary>Counts one request out; true if it was the last one of a withdrawn instance.</summary>
