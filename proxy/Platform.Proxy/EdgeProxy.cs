@@ -51,11 +51,8 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         _client = new UpstreamClient(options);
         _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _intake, loggers);
         _retryTimer = options.Time.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        _loggers = loggers;
         views.Expect(ViewName);
     }
-
-    private readonly ILoggerFactory _loggers;
 
     /// <summary>Where the edge door listens, once started.</summary>
     public IPEndPoint EdgeEndPoint => new(_options.EdgeEndPoint.Address, _routes.EdgePort);
@@ -89,21 +86,31 @@ public sealed partial class EdgeProxy : IAsyncDisposable
     {
         var updates = _feed.WatchAsync(_routes.Table.Cursor, stopping).GetAsyncEnumerator(stopping);
         var next = updates.MoveNextAsync().AsTask();
-        while (!stopping.IsCancellationRequested)
+        var woken = _wake.Reader.WaitToReadAsync(stopping).AsTask();
+        try
         {
-            var woken = _wake.Reader.WaitToReadAsync(stopping).AsTask();
-            await Task.WhenAny(next, woken).ConfigureAwait(false);
-            if (stopping.IsCancellationRequested) break;
-            if (next.IsCompleted && await next.ConfigureAwait(false))
+            while (true)
             {
-                Follow(updates.Current);
-                next = updates.MoveNextAsync().AsTask();
+                await (await Task.WhenAny(next, woken).ConfigureAwait(false)).ConfigureAwait(false);
+                if (next.IsCompleted)
+                {
+                    Follow(updates.Current);
+                    next = updates.MoveNextAsync().AsTask();
+                }
+                if (woken.IsCompleted)
+                {
+                    _wake.Reader.TryRead(out _); // before the looks below, so that a wake in between brings us back
+                    woken = _wake.Reader.WaitToReadAsync(stopping).AsTask();
+                }
+                while (_addresses.Reader.TryRead(out var address)) _ports.AddAddress(address);
+                _ports.RetryDue();
+                SetRetryTimer();
+                Report();
             }
-            _wake.Reader.TryRead(out _);
-            while (_addresses.Reader.TryRead(out var address)) _ports.AddAddress(address);
-            _ports.RetryDue();
-            SetRetryTimer();
-            Report();
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // told to stop: requests go on by the last table until StopAsync
         }
     }
 
@@ -129,6 +136,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         await _retryTimer.DisposeAsync().ConfigureAwait(false);
         _kestrel.Dispose();
         _client.Dispose();
+        _tcp.Dispose();
         _intake.Dispose();
     }
 
@@ -137,7 +145,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
     {
         var snapshot = _feed.Current;
         var exact = !update.Complete && update.Epoch == snapshot.Cursor.Epoch && update.To == snapshot.Revision
-            && _routes.Table.Cursor == new EndpointCursor(update.Epoch, update.From);
+            && update.Epoch == _routes.Table.Cursor.Epoch && update.From <= _routes.Table.Cursor.Revision;
         Apply(snapshot, exact ? TouchedBy(update) : null);
     }
 

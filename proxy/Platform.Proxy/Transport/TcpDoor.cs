@@ -7,7 +7,7 @@ using Platform.Proxy.Routing;
 namespace Platform.Proxy.Transport;
 
 /// <summary>Connections to ports in tcp mode: each is relayed to one endpoint and counted there until it ends.</summary>
-internal sealed class TcpDoor(LiveRoutes routes, EdgeProxyOptions options)
+internal sealed class TcpDoor(LiveRoutes routes, EdgeProxyOptions options) : IDisposable
 {
     private const int AttemptsMax = 3;
     private const long SuspectForMs = 1000;
@@ -39,6 +39,8 @@ internal sealed class TcpDoor(LiveRoutes routes, EdgeProxyOptions options)
             await Task.Delay(TimeSpan.FromMilliseconds(20), CancellationToken.None).ConfigureAwait(false);
         }
     }
+
+    public void Dispose() => _stopping.Dispose();
 
     private async Task ServeAsync(Socket client, int port)
     {
