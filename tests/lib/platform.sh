@@ -76,9 +76,8 @@ stop_platform() {
   if kill -0 "$pid" 2>/dev/null; then
     kill -KILL "$pid"
     echo "platform up did not end within 60 s of SIGTERM and was killed." >&2
-    code=1
   fi
-  wait "$pid" 2>/dev/null || { [ "$code" -ne 0 ] || code=$?; }
+  wait "$pid" 2>/dev/null || code=$?
   [ "$code" -eq 0 ] || echo "platform up ended with exit code $code." >&2
   return "$code"
 }
@@ -93,7 +92,7 @@ remove_leftovers() {
   return 0
 }
 
-_listens() { ss -Hlntu "sport = :$1" 2>/dev/null | grep -q .; }
+_listens() { [ -n "$(ss -Hlntu "sport = :$1" 2>/dev/null)" ]; }
 
 free_port() {
   local port
