@@ -56,7 +56,7 @@ end() {
   exit "$code"
 }
 trap end EXIT
-trap 'exit 0' INT TERM
+trap '[ "$DONE" = yes ] && exit 0; exit 130' INT TERM
 
 # ---- The ground: Docker, the program, the image ---------------------------------------------------------------------------
 
