@@ -114,7 +114,7 @@ public sealed class CrashTests(ITestOutputHelper output)
         for (var i = 0; i < 10_000; i++)
         {
             var (id, mark) = ($"/ack/{name}-{i / 2}", i.ToString(CultureInfo.InvariantCulture));
-            var app = Apps.Web(id, 0).With("env", new JsonObject { ["MARK"] = mark });
+            var app = Apps.Idle(id).With("env", new JsonObject { ["MARK"] = mark });
             try
             {
                 var answer = i % 2 == 0 ? await api.PostAsync("/v2/apps", app) : await api.PutAsync($"/v2/apps{id}", app);

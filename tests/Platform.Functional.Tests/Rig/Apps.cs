@@ -27,6 +27,15 @@ internal static class Apps
         },
     };
 
+    /// <summary>An app that only the log has to do with: no instance, and no service port out of the small range of the tests.</summary>
+    public static JsonObject Idle(string id) => new()
+    {
+        ["id"] = id,
+        ["cmd"] = "sleep 9999",
+        ["instances"] = 0,
+        ["ports"] = new JsonArray(),
+    };
+
     public static JsonObject WithHttpCheck(this JsonObject app, string path = "/health") => app.WithCheck(new JsonObject
     {
         ["protocol"] = "HTTP",
