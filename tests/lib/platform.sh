@@ -11,6 +11,10 @@ PLATFORM=$REPOSITORY/bin/platform
 PLATFORM_PID=
 PLATFORM_READY_MS=
 
+# No build server stays behind a script that has ended.
+export MSBUILDDISABLENODEREUSE=1 DOTNET_CLI_USE_MSBUILD_SERVER=0 UseSharedCompilation=false
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
 now_ms() { local ns; ns=$(date +%s%N); echo $((ns / 1000000)); }
 
 # What the build depends on, by name, time and size: a removed or an older file counts as a change too.
@@ -25,8 +29,7 @@ build_platform() {
   fingerprint=$(_sources_fingerprint)
   [ -x "$PLATFORM" ] && [ "$(cat "$REPOSITORY/bin/.sources" 2>/dev/null)" = "$fingerprint" ] && return 0
   log=$(mktemp)
-  # -nodeReuse:false: no build server stays behind a script that has ended.
-  if ! (cd "$REPOSITORY" && dotnet publish scheduler/Platform.Cli -c Release -o bin --nologo -v quiet -nodeReuse:false) >"$log" 2>&1; then
+  if ! (cd "$REPOSITORY" && dotnet publish scheduler/Platform.Cli -c Release -o bin --nologo -v quiet) >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     rm -f "$log"
     echo "The build failed; its last lines are above." >&2
