@@ -210,15 +210,18 @@ through_the_proxy() {
 # ---- What runs, and why the rest does not ---------------------------------------------------------------------------------
 
 table() {
-  local app ready wanted waiting staged port
+  local app ready wanted waiting staged port owner
+  # All four claim port 3000, as in the talk; the proxy gives a port to the claimant whose id sorts first, and says so on its admin door.
+  owner=$(curl -sS -m 10 "http://$ADMIN/routes" | jq -r '[.routes[] | select(.servicePort == 3000) | .app] | first // ""')
   head_line "What runs"
-  printf '  %-18s %-8s %-13s %s\n' app ready 'service port' 'DNS name'
+  printf '  %-18s %-8s %-22s %s\n' app ready 'service port' 'DNS name'
   for app in rails-demo demo healthcheck-demo constraint-demo; do
     read -r ready wanted waiting staged < <(state_of "$app") || fail "The platform does not say how '$app' is."
     port=$(api "/v2/apps/$app" | jq -r '.app.ports[0]')
-    printf '  %-18s %-8s %-13s %s\n' "/$app" "$ready/$wanted" "$port" "$app.$DOMAIN"
+    [ "$owner" = "/$app" ] || port="$port (by name only)"
+    printf '  %-18s %-8s %-22s %s\n' "/$app" "$ready/$wanted" "$port" "$app.$DOMAIN"
   done
-  printf '  %sAll four claim service port 3000, as in the talk: one of them has it, every one has its host name.%s\n' "$DIM" "$PLAIN"
+  printf '  %sAll four claim service port 3000, as in the talk: the first by id has it, every one has its host name.%s\n' "$DIM" "$PLAIN"
   api /v2/queue | jq -r '.queue[] | "\n  \(.app.id): \(.count) wait (one node, hostname UNIQUE)",
       (.processedOffersSummary.rejectSummaryLastOffers[] | select(.declined > 0) | "    \(.reason): refused by \(.declined) of \(.processed) nodes")' \
     || fail "GET /v2/queue gave no reasons."
