@@ -103,7 +103,7 @@ check() {
 # Containers and networks of the tests' and the quickstart's node names; other people's platforms are none of our business.
 left_behind() {
   docker ps -a --filter label=platform.cluster --format 'container {{.Names}} {{.Label "platform.node"}}' | awk '$3 ~ /^(ft|quickstart)-[0-9]/'
-  docker network ls --filter label=platform.cluster --format 'network {{.Name}}' | grep -E -- '-(ft|quickstart)-[0-9]+'
+  docker network ls --filter label=platform.cluster --format 'network {{.Name}} {{.Label "platform.node"}}' | awk '$3 ~ /^(ft|quickstart)-[0-9]/'
 }
 
 nothing_is_left_behind() {

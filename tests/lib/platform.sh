@@ -90,7 +90,7 @@ remove_leftovers() {
   command -v docker >/dev/null 2>&1 || return 0
   ids=$(docker ps -aq --filter "label=platform.node=$node" 2>/dev/null)
   [ -z "$ids" ] || docker rm -f $ids >/dev/null 2>&1
-  ids=$(docker network ls --filter label=platform.cluster --format '{{.ID}} {{.Name}}' 2>/dev/null | awk -v end="-$node" 'substr($2, length($2) - length(end) + 1) == end { print $1 }')
+  ids=$(docker network ls -q --filter "label=platform.node=$node" 2>/dev/null)
   [ -z "$ids" ] || docker network rm $ids >/dev/null 2>&1
   return 0
 }
