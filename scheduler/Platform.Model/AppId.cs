@@ -53,7 +53,8 @@ public sealed partial record AppId : IComparable<AppId>
             }
             if (!SegmentPattern().IsMatch(segment))
             {
-                why = "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
+                why = "must fully match regular expression "
+                    + "'^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
                 return false;
             }
             stack.Add(segment);

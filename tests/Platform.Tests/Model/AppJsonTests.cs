@@ -65,7 +65,8 @@ public sealed class AppJsonTests
     }
 
     [Fact]
-    public void Bytes_that_are_no_text_are_refused() => Assert.False(AppJson.TryParseBody(new byte[] { (byte)'"', 0xC3, 0x28, (byte)'"' }, out _, out _, out _));
+    public void Bytes_that_are_no_text_are_refused() =>
+        Assert.False(AppJson.TryParseBody(new byte[] { (byte)'"', 0xC3, 0x28, (byte)'"' }, out _, out _, out _));
 
     [Theory]
     [InlineData(64, true)]

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Platform.Model;
@@ -27,13 +26,17 @@ public sealed class AppReaderTests
     }
 
     [Fact]
-    public void A_full_replace_of_an_app_must_say_what_to_run() =>
-        Assert.Equal(RefusalFamily.ObjectNotValid, Refused(AppReader.Update(Json("""{"instances":3}"""), X, Accepted(AppReader.Create(Json("""{"id":"x","cmd":"true"}"""))), partial: false)).Family);
+    public void A_full_replace_of_an_app_must_say_what_to_run()
+    {
+        var existing = Accepted(AppReader.Create(Json("""{"id":"x","cmd":"true"}""")));
+        Assert.Equal(RefusalFamily.ObjectNotValid, Refused(AppReader.Update(Json("""{"instances":3}"""), X, existing, partial: false)).Family);
+    }
 
     [Fact]
     public void A_partial_update_leaves_what_it_does_not_name_and_what_is_null()
     {
-        var before = Accepted(AppReader.Create(Json("""{"id":"x","cmd":"true","env":{"A":"1"},"labels":{"l":"1"},"healthChecks":[{}],"user":"www","cpus":2}""")));
+        var before = Accepted(AppReader.Create(Json(
+            """{"id":"x","cmd":"true","env":{"A":"1"},"labels":{"l":"1"},"healthChecks":[{}],"user":"www","cpus":2}""")));
         var after = Accepted(AppReader.Update(Json("""{"instances":3,"cmd":null,"env":null,"labels":{"m":"2"}}"""), X, before, partial: true));
         Assert.Equal(before with { Instances = 3, Labels = EquatableMap.From([KeyValuePair.Create("m", "2")]) }, after);
     }
@@ -46,9 +49,21 @@ public sealed class AppReaderTests
         Assert.Equal(["/shop/db", "/shop/cache", "/q"], app.Dependencies.Select(x => x.Path));
     }
 
+    [Theory]
+    [InlineData("a", true)]
+    [InlineData("/g/a", true)]
+    [InlineData("/h/a", false)]
+    [InlineData("../a", false)]
+    [InlineData("/group/a", false)]
+    [InlineData("/g", false)]
+    [InlineData(".", false)]
+    public void Apps_of_a_group_lie_inside_it(string id, bool accepted) =>
+        Assert.Equal(accepted, AppReader.Create(Json($$"""{"id":"{{id}}","cmd":"true"}"""), AppId.Parse("/g")) is ReadResult.App);
+
     [Fact]
     public void A_created_app_may_carry_the_read_only_members_of_an_answer() =>
-        Accepted(AppReader.Create(Json("""{"id":"x","cmd":"true","version":"2014-09-24T05:21:22.123Z","versionInfo":{"lastScalingAt":5},"tasksRunning":"many","deployments":[]}""")));
+        Accepted(AppReader.Create(Json(
+            """{"id":"x","cmd":"true","version":"2014-09-24T05:21:22.123Z","versionInfo":{"lastScalingAt":5},"tasksRunning":"many","deployments":[]}""")));
 
     [Fact]
     public void Items_of_an_array_put_name_their_app()
@@ -68,7 +83,8 @@ public sealed class AppReaderTests
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream)) refusal.Write(writer);
         Assert.Equal(
-            """{"message":"Invalid JSON","details":[{"path":"/cmd","errors":["error.expected.jsstring"]},{"path":"/instances","errors":["error.min","must be at least 0, was -1"]}]}""",
+            """{"message":"Invalid JSON","details":[{"path":"/cmd","errors":["error.expected.jsstring"]},"""
+            + """{"path":"/instances","errors":["error.min","must be at least 0, was -1"]}]}""",
             Encoding.UTF8.GetString(stream.ToArray()));
     }
 
@@ -166,7 +182,8 @@ public sealed class AppReaderTests
     public void Config_is_all_but_the_count_and_the_versions(string before, string after, bool changed)
     {
         var old = Accepted(AppReader.Create(Json($$"""{"id":"x","cmd":"{{before}}"}""")));
-        var next = Accepted(AppReader.Create(Json($$"""{"id":"x","cmd":"{{after}}","instances":7}"""))) with { Version = new AppVersion(DateTimeOffset.UnixEpoch), LegacyDockerNetwork = true };
+        var next = Accepted(AppReader.Create(Json($$"""{"id":"x","cmd":"{{after}}","instances":7}""")))
+            with { Version = new AppVersion(DateTimeOffset.UnixEpoch), LegacyDockerNetwork = true };
         Assert.Equal(changed, AppChange.ConfigChanged(old, next));
     }
 
@@ -185,7 +202,7 @@ public sealed class AppReaderTests
         Assert.True(AppChange.ConfigChanged(old, Accepted(AppReader.Update(Json($"{{{member}}}"), X, old, partial: true))));
     }
 
-    private static string Map(int count) => "{" + string.Join(',', Enumerable.Range(0, count).Select(x => string.Create(CultureInfo.InvariantCulture, $"\"k{x}\":\"v\""))) + "}";
+    private static string Map(int count) => "{" + string.Join(',', Enumerable.Range(0, count).Select(x => $"\"k{x}\":\"v\"")) + "}";
     private static string List(int count, string item) => "[" + string.Join(',', Enumerable.Repeat(item, count)) + "]";
     private static JsonElement Json(string text) => AppJsonTests.Parse(text);
     private static AppDefinition Accepted(ReadResult result) => result is ReadResult.App x ? x.Definition : throw new Xunit.Sdk.XunitException($"{result}");

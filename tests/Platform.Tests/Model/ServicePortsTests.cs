@@ -11,10 +11,12 @@ public sealed class ServicePortsTests
     public void Zeros_take_the_lowest_free_numbers() => Assert.Equal([10_000, 9_000, 10_002], Assign(Host(0, 9_000, 0), null, new HashSet<int> { 10_001 }));
 
     [Fact]
-    public void Posting_the_same_file_again_keeps_the_numbers() => Assert.Equal([10_007, 10_003], Assign(Host(0, 0), Host(10_007, 10_003), new HashSet<int> { 10_003, 10_007 }));
+    public void Posting_the_same_file_again_keeps_the_numbers() =>
+        Assert.Equal([10_007, 10_003], Assign(Host(0, 0), Host(10_007, 10_003), new HashSet<int> { 10_003, 10_007 }));
 
     [Fact]
-    public void Numbers_that_the_new_definition_names_are_not_given_again() => Assert.Equal([10_003, 10_000, 10_001], Assign(Host(10_003, 0, 0), Host(10_003), None));
+    public void Numbers_that_the_new_definition_names_are_not_given_again() =>
+        Assert.Equal([10_003, 10_000, 10_001], Assign(Host(10_003, 0, 0), Host(10_003), None));
 
     [Fact]
     public void Old_numbers_outside_the_range_are_let_go() => Assert.Equal([10_000], Assign(Host(0), Host(3_000), None));
@@ -31,7 +33,8 @@ public sealed class ServicePortsTests
     }
 
     [Fact]
-    public void Under_require_ports_zero_means_any_host_port_and_stays() => Assert.Equal([0, 8_080], Assign(Host(0, 8_080) with { RequirePorts = true }, null, None));
+    public void Under_require_ports_zero_means_any_host_port_and_stays() =>
+        Assert.Equal([0, 8_080], Assign(Host(0, 8_080) with { RequirePorts = true }, null, None));
 
     [Fact]
     public void A_full_range_is_a_problem()
@@ -66,12 +69,21 @@ public sealed class ServicePortsTests
     }
 
     private static AppDefinition Host(params int[] ports) =>
-        new() { Id = AppId.Parse("/x"), Cmd = "true", PortDefinitions = ports.Select(x => new PortDefinition(x, "tcp", null, EquatableMap.Empty)).ToEquatableArray() };
+        new()
+        {
+            Id = AppId.Parse("/x"),
+            Cmd = "true",
+            PortDefinitions = ports.Select(x => new PortDefinition(x, "tcp", null, EquatableMap.Empty)).ToEquatableArray(),
+        };
 
     private static AppDefinition Bridge(params int[] ports) => new()
     {
         Id = AppId.Parse("/x"),
         Network = NetworkMode.Bridge,
-        Container = new Container { Image = "i", PortMappings = ports.Select((x, i) => new PortMapping(80 + i, 0, x, "tcp", null, EquatableMap.Empty)).ToEquatableArray() },
+        Container = new Container
+        {
+            Image = "i",
+            PortMappings = ports.Select((x, i) => new PortMapping(80 + i, 0, x, "tcp", null, EquatableMap.Empty)).ToEquatableArray(),
+        },
     };
 }
