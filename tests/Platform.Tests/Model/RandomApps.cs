@@ -15,7 +15,7 @@ internal static class RandomApps
     private static readonly Gen<string?> Name = Gen.OneOf(Gen.Const((string?)null), Label.Select(x => (string?)x));
     private static readonly Gen<double> Amount = Gen.OneOf(Gen.Const(0.01), Gen.Const(256.0), Gen.Double[0, 100_000], Gen.Int[0, 1000].Select(x => (double)x));
     private static readonly Gen<double> Share = Gen.OneOf(Gen.Const(0.0), Gen.Const(1.0), Gen.Double[0, 1]);
-    private static readonly Gen<string> Protocol = Gen.OneOfConst("tcp", "udp", "udp,tcp");
+    private static readonly Gen<string> Protocol = Pick.Of("tcp", "udp", "udp,tcp");
     private static readonly Gen<AppId> Id = Label.Array[1, 4].Where(x => x[^1] is not ("restart" or "tasks" or "versions")).Select(x => AppId.Parse("/" + string.Join('/', x)));
     private static readonly Gen<AppVersion> Version = Gen.Long[0, 4_000_000_000_000].Select(x => new AppVersion(DateTimeOffset.FromUnixTimeMilliseconds(x)));
 
@@ -35,12 +35,12 @@ internal static class RandomApps
     public static readonly Gen<AppDefinition> App =
         from basics in Gen.Select(Id, Map, Map, Gen.Int[0, 50_000], Gen.Select(Amount, Amount, Amount))
         from command in Gen.Select(AnyText, AnyText.Array[1, 4], Gen.Int[0, 1], Name)
-        from network in Gen.OneOfConst(NetworkMode.Host, NetworkMode.Bridge)
+        from network in Pick.Of(NetworkMode.Host, NetworkMode.Bridge)
         from ports in Ports(network)
         from container in Gen.OneOf(ContainerOf(network, ports.Mappings), network == NetworkMode.Host ? Gen.Const((Container?)null) : ContainerOf(network, ports.Mappings))
         from checks in Check(ports.Count).Array[0, 3]
         from placement in Gen.Select(Constraint.Array[0, 3], Id.Array[0, 3], Gen.Bool, Gen.Select(Amount, Gen.Double[1, 5], Amount))
-        from strategies in Gen.Select(Gen.Select(Share, Share), Amount, Gen.OneOfConst(KillSelection.YoungestFirst, KillSelection.OldestFirst), Unreachable, Gen.Bool)
+        from strategies in Gen.Select(Gen.Select(Share, Share), Amount, Pick.Of(KillSelection.YoungestFirst, KillSelection.OldestFirst), Unreachable, Gen.Bool)
         from versions in Gen.Select(Version, Version, Version)
         select new AppDefinition
         {
@@ -117,7 +117,7 @@ internal static class RandomApps
 /// <summary>Bodies that look like apps, with members of every wrong kind.</summary>
 internal static class RandomJson
 {
-    private static readonly Gen<string> Member = Gen.OneOfConst(
+    private static readonly Gen<string> Member = Pick.Of(
         "id", "cmd", "args", "user", "env", "instances", "cpus", "mem", "disk", "gpus", "executor", "constraints", "fetch", "uris", "storeUrls", "backoffSeconds", "backoffFactor",
         "maxLaunchDelaySeconds", "container", "dependencies", "healthChecks", "readinessChecks", "check", "labels", "networks", "ports", "portDefinitions", "requirePorts", "ipAddress",
         "acceptedResourceRoles", "role", "upgradeStrategy", "taskKillGracePeriodSeconds", "killSelection", "unreachableStrategy", "residency", "secrets", "tty", "resourceLimits", "version",
@@ -125,7 +125,7 @@ internal static class RandomJson
         "protocol", "containerPath", "hostPath", "persistent", "secret", "path", "portIndex", "port", "command", "value", "key", "minimumHealthCapacity", "inactiveAfterSeconds", "a\\u0000b");
 
     private static readonly Gen<string> Scalar = Gen.OneOf(
-        Gen.OneOfConst("null", "true", "false", "0", "-1", "1.5", "3", "70000", "1e999", "1e9", "-0", "\"\"", "\"x\"", "\"HTTP\"", "\"BRIDGE\"", "\"DOCKER\"", "\"MESOS\"", "\"container\"", "\"host\"",
+        Pick.Of("null", "true", "false", "0", "-1", "1.5", "3", "70000", "1e999", "1e9", "-0", "\"\"", "\"x\"", "\"HTTP\"", "\"BRIDGE\"", "\"DOCKER\"", "\"MESOS\"", "\"container\"", "\"host\"",
             "\"container/bridge\"", "\"/a/b\"", "\"..\"", "\"UNIQUE\"", "\"LIKE\"", "\"(a\"", "\"\\u0000\"", "\"\\ud800\"", "\"disabled\"", "\"NaN\"", "\"2014-09-24T05:21:22.123Z\"", "\"platform.x=1\""));
 
     public static readonly Gen<string> Body = Gen.Recursive<string>((depth, nested) => depth > 4
@@ -134,4 +134,9 @@ internal static class RandomJson
             (depth == 0 ? 1 : 3, Scalar),
             (depth == 0 ? 1 : 2, nested.Array[0, 4].Select(x => $"[{string.Join(',', x)}]")),
             (depth == 0 ? 20 : 3, Gen.Select(Member, nested).Array[0, 8].Select(x => $"{{{string.Join(',', x.Select(y => $"\"{y.Item1}\":{y.Item2}"))}}}"))));
+}
+
+internal static class Pick
+{
+    public static Gen<T> Of<T>(params T[] items) => Gen.Int[0, items.Length - 1].Select(x => items[x]);
 }
