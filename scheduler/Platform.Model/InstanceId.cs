@@ -58,8 +58,10 @@ public sealed partial record InstanceId : IComparable<InstanceId>
     {
         public override InstanceId Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => Parse(reader.GetString()!);
         public override void Write(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) => writer.WriteStringValue(value.Text);
-        public override InstanceId ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => Parse(reader.GetString()!);
-        public override void WriteAsPropertyName(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) => writer.WritePropertyName(value.Text);
+        public override InstanceId ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+            Parse(reader.GetString()!);
+        public override void WriteAsPropertyName(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) =>
+            writer.WritePropertyName(value.Text);
     }
 }
 
@@ -75,7 +77,8 @@ public sealed record NodeId : IComparable<NodeId>
 
     public static bool TryParse(string text, [NotNullWhen(true)] out NodeId? id, [NotNullWhen(false)] out string? why)
     {
-        var ok = text.Length is > 0 and <= LengthMax && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_') && char.IsAsciiLetterOrDigit(text[0]);
+        var ok = text.Length is > 0 and <= LengthMax
+            && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_') && char.IsAsciiLetterOrDigit(text[0]);
         id = ok ? new NodeId(text) : null;
         why = ok ? null : $"a node name is 1 to {LengthMax} letters, digits, '-', '.' or '_', beginning with a letter or digit";
         return ok;

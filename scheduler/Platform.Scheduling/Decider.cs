@@ -59,11 +59,14 @@ public static class Decider
         var created = false;
         foreach (var (write, index) in x.Apps.Items.Select((w, i) => (w, i)))
         {
-            AppId? id = write.Id;
-            var unnamed = id is null ? AppReader.ReadId(write.Body, out id) : null;
+            if (IdOf(write, out var id) is { } nameless)
+            {
+                Note(nameless.Refusal, index);
+                continue;
+            }
             var existing = change.State.App(id)?.Definition;
-            if (existing is null && unnamed is null && !x.MayCreate) return NotFound(id);
-            switch (unnamed ?? AppReader.Update(write.Body, id, existing, x.Partial))
+            if (existing is null && !x.MayCreate) return NotFound(id);
+            switch (AppReader.Update(write.Body, id, existing, x.Partial))
             {
                 case ReadResult.App app:
                     created |= existing is null;
@@ -76,12 +79,17 @@ public static class Decider
                     change.Set(definition);
                     break;
                 case ReadResult.Refused refused:
-                    if (refused.Refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson;
-                    problems.AddRange(x.Apps.Count == 1 ? refused.Refusal.Problems : refused.Refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+                    Note(refused.Refusal, index);
                     break;
             }
         }
         return problems.Count > 0 ? NotValid(new Refusal(family, problems.ToEquatableArray())) : change.Decide(x.Force, created);
+
+        void Note(Refusal refusal, int index)
+        {
+            if (refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson; // it hides the other family (contract 1.2)
+            problems.AddRange(x.Apps.Count == 1 ? refusal.Problems : refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+        }
     }
 
     private static Decision Delete(RootChange change, Command.DeleteApp x)
@@ -142,6 +150,13 @@ public static class Decider
 
     internal static Decision.Refused NotValid(Refusal refusal) => new(new Rejection(
         refusal.Family == RefusalFamily.InvalidJson ? RejectCode.WrongShape : RejectCode.NotValid, refusal.Message) { Details = refusal.Problems });
+
+    private static ReadResult.Refused? IdOf(AppWrite write, out AppId id)
+    {
+        if (write.Id is null) return AppReader.ReadId(write.Body, out id);
+        id = write.Id;
+        return null;
+    }
 }
 
 /// <summary>A change of the root in the making: what to set and remove, then one deployment for all of it (contract 5.1, 5.4).</summary>
