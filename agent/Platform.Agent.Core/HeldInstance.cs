@@ -1,0 +1,117 @@
+using Platform.Model;
+
+namespace Platform.Agent.Core;
+
+/// <summary>One instance as this node holds it: what is wanted, what is there, and what is being done about the difference.</summary>
+internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runtime)
+{
+    internal enum Work { None, Start, Terminate, Kill, Remove }
+
+    public InstanceId Id { get; } = id;
+    public long Serial { get; } = serial;
+    public RuntimeKind Runtime { get; } = runtime;
+
+    /// <summary>The last one seen; kept after the scheduler let go of the instance, for its kill grace.</summary>
+    public Assignment? Assignment { get; set; }
+
+    /// <summary>Whether the desired state lists it now.</summary>
+    public bool Listed { get; set; }
+
+    /// <summary>A start was asked for, in this life of the agent or an earlier one.</summary>
+    public bool Launched { get; set; }
+
+    /// <summary>In this life: then a missing container is not yet made; otherwise it is lost.</summary>
+    public bool LaunchedNow { get; set; }
+
+    /// <summary>A container of it certainly was there; one that is missing now is lost, not yet to be made.</summary>
+    public bool Made { get; set; }
+
+    public ObservedContainer? Container { get; set; }
+    public DateTimeOffset KnownSince { get; set; }
+    public Work Busy { get; set; }
+    public bool StartCancelled { get; set; }
+    public string? Detail { get; set; }
+
+    /// <summary>An unanswered start leaves open whether there is a container; a look begun later than this tells.</summary>
+    public DateTimeOffset? UncertainSince { get; set; }
+
+    public int Attempts { get; set; }
+    public DateTimeOffset? RetryAt { get; set; }
+
+    /// <summary>Set with the SIGTERM's order: an exit after it is a kill, one before it is the task's own.</summary>
+    public bool Stopping { get; set; }
+    public string? HealthKill { get; set; }
+    public DateTimeOffset? TerminatedAt { get; set; }
+    public DateTimeOffset? KillAt { get; set; }
+
+    public InstanceEnd? End { get; set; }
+    public HealthState[] Health { get; set; } = [];
+    public ProbeSchedule?[] Schedules { get; set; } = [];
+    public InstanceReport? Reported { get; set; }
+
+    public bool IsRunning => Container?.State == ContainerState.Running && End is null;
+    public EquatableArray<HealthCheck> Checks => Assignment?.App.HealthChecks ?? default;
+    public TimeSpan KillGrace => Assignment?.App.KillGrace ?? TimeSpan.FromSeconds(3);
+
+    public InstanceReport Report() => new()
+    {
+        Id = Id,
+        Serial = Serial,
+        Phase = Container is { State: not ContainerState.Created } ? Phase.Running : Busy == Work.Start && Detail is null ? Phase.Starting : Phase.Staging,
+        StartedAt = Container?.StartedAt,
+        ContainerAddress = Container?.Address,
+        Health = Health.ToEquatableArray(),
+        Detail = End is null ? Detail : null,
+        End = End,
+    };
+
+    /// <summary>Takes a container's news. An exit is final: nothing of ours restarts a container.</summary>
+    public void Observe(ObservedContainer seen, DateTimeOffset now)
+    {
+        if (Container is null) KnownSince = now;
+        Made = true;
+        if (Container?.State == ContainerState.Exited && seen.State != ContainerState.Exited) return;
+        Container = Container is null ? seen : seen with { StartedAt = seen.StartedAt ?? Container.StartedAt, Address = seen.Address ?? Container.Address };
+        UncertainSince = null;
+        if (seen.State == ContainerState.Exited) End ??= EndOf(seen.Exit ?? new ContainerExit(null, false, "", now), now);
+        else if (seen.State == ContainerState.Running && !Stopping) Detail = null;
+    }
+
+    /// <summary>The runtime certainly has no container of it any more, or never had one.</summary>
+    public void Vanish(DateTimeOffset now)
+    {
+        UncertainSince = null;
+        if (Made || !LaunchedNow)
+            End ??= Stopping || (Listed && Assignment?.Goal == Goal.Stop)
+                ? Killed("Task was killed; its container is gone", null, now)
+                : new InstanceEnd(TerminalState.Lost, "The task's container is gone: it was removed by someone else, or the node lost it", null, false, false, now);
+        Container = null;
+    }
+
+    public InstanceEnd Killed(string message, int? exitCode, DateTimeOffset now) => HealthKill is { } reason
+        ? new InstanceEnd(TerminalState.Killed, $"Task was killed since health check failed. Reason: {reason}", exitCode, false, true, now)
+        : new InstanceEnd(TerminalState.Killed, message, exitCode, false, false, now);
+
+    private InstanceEnd EndOf(ContainerExit exit, DateTimeOffset now)
+    {
+        var at = exit.At > now ? now : exit.At;
+        if (Stopping || (Listed && Assignment?.Goal == Goal.Stop && !LaunchedNow))
+            return Killed(exit.Code is { } code ? $"Task was killed; it ended with status {code}" : "Task was killed", exit.Code, at);
+        if (exit.OutOfMemory)
+            return new InstanceEnd(TerminalState.Failed, WithOutput(OutOfMemoryText(), exit), exit.Code, true, false, at);
+        return exit.Code switch
+        {
+            0 => new InstanceEnd(TerminalState.Finished, "Container exited with status 0", 0, false, false, at),
+            { } failed => new InstanceEnd(TerminalState.Failed, WithOutput($"Container exited with status {failed}{SignalText(failed)}", exit), failed, false, false, at),
+            null => new InstanceEnd(TerminalState.Failed, WithOutput("Container ended, and its exit status is not known", exit), null, false, false, at),
+        };
+    }
+
+    private string OutOfMemoryText() => Assignment is { } assignment
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Memory limit exceeded: the task's limit is {assignment.App.Resources.MemMib} MiB")
+        : "Memory limit exceeded";
+
+    private static string SignalText(int code) => code switch { 137 => " (SIGKILL)", 139 => " (SIGSEGV)", 134 => " (SIGABRT)", 143 => " (SIGTERM)", 126 => " (not executable)", 127 => " (command not found)", _ => "" };
+
+    private static string WithOutput(string text, ContainerExit exit) => exit.LastOutput.Length == 0 ? text : $"{text}. Last output:\n{exit.LastOutput}";
+}
