@@ -1,9 +1,12 @@
+using System.Text.Json.Serialization;
+
 namespace Platform.Model;
 
 /// <summary>
 /// What a user asked for, in the canonical form of contract section 2: old spellings are normalised before one of these exists,
 /// defaults are filled in, and every rule that needs only the app itself has been checked (<see cref="AppReader"/>).
 /// </summary>
+[JsonConverter(typeof(AppDefinitionConverter))]
 public sealed record AppDefinition
 {
     public required AppId Id { get; init; }
@@ -121,6 +124,7 @@ public sealed record HealthCheck
     public bool IgnoreHttp1xx { get; init; }
     public double DelaySeconds { get; init; } = 15;
 
+    public bool IsHttp => Protocol is HealthCheckProtocol.Http or HealthCheckProtocol.Https or HealthCheckProtocol.MesosHttp or HealthCheckProtocol.MesosHttps;
     public bool IsMesosKind => Protocol is HealthCheckProtocol.MesosHttp or HealthCheckProtocol.MesosHttps or HealthCheckProtocol.MesosTcp;
 }
 
