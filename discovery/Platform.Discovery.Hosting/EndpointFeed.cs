@@ -11,6 +11,9 @@ public sealed class EndpointFeed(EndpointTable table)
 
     public EndpointSnapshot Current => table.Current;
 
+    /// <summary>What a follower at <paramref name="cursor"/> misses; null = nothing.</summary>
+    public EndpointUpdate? After(EndpointCursor cursor) => table.After(cursor);
+
     /// <summary>False if the update does not fit the table; the writer then has to bring a complete one.</summary>
     public bool Apply(EndpointUpdate update)
     {

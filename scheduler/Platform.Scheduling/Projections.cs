@@ -5,19 +5,21 @@ namespace Platform.Scheduling;
 /// <summary>What follows from the state for others: nodes' desired state, and the endpoint table's changes.</summary>
 public static class Projections
 {
-    /// <summary>The instances a node shall hold. One that is stopping stays wanted until it is drained.</summary>
-    public static IEnumerable<Assignment> DesiredOf(ClusterState state, NodeId id, Func<Instance, AppDefinition, EquatableMap> environment)
+    /// <summary>The instances a node shall hold, and what is wanted of each. One that is stopping stays wanted until it is drained.</summary>
+    public static IEnumerable<(Instance Instance, Goal Goal)> WantedOn(ClusterState state, NodeId id) =>
+        state.Nodes.TryGetValue(id, out var node)
+            ? node.Instances.Select(i => state.Instance(i)!).Select(i => (i, i is { IsStopping: true, Drained: true } ? Goal.Stop : Goal.Run))
+            : [];
+
+    public static Assignment AssignmentOf(ClusterState state, Instance instance, Goal goal, Func<Instance, AppDefinition, EquatableMap> environment)
     {
-        if (!state.Nodes.TryGetValue(id, out var node)) yield break;
-        foreach (var instanceId in node.Instances)
-        {
-            var app = state.Apps[state.Owners[instanceId]];
-            var instance = app.Instances[instanceId];
-            var definition = app.DefinitionOf(instance);
-            var goal = instance is { IsStopping: true, Drained: true } ? Goal.Stop : Goal.Run;
-            yield return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition));
-        }
+        var definition = state.Apps[instance.App].DefinitionOf(instance);
+        return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition));
     }
+
+    /// <summary>The complete desired state of a node.</summary>
+    public static IEnumerable<Assignment> DesiredOf(ClusterState state, NodeId id, Func<Instance, AppDefinition, EquatableMap> environment) =>
+        WantedOn(state, id).Select(w => AssignmentOf(state, w.Instance, w.Goal, environment));
 
     /// <summary>The instance as the endpoint table shows it; null while it is not to be reached.</summary>
     public static Endpoint? EndpointOf(ClusterState state, Instance? instance)

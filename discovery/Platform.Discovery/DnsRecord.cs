@@ -1,0 +1,119 @@
+using System.Buffers.Binary;
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace Platform.Discovery;
+
+public enum DnsType : ushort { A = 1, NS = 2, SOA = 6, HINFO = 13, TXT = 16, AAAA = 28, SRV = 33, OPT = 41, IXFR = 251, AXFR = 252, ANY = 255 }
+
+public enum DnsRcode { NoError = 0, FormErr = 1, ServFail = 2, NXDomain = 3, NotImp = 4, Refused = 5, BadVers = 16 }
+
+/// <summary>One record without its owner: it is encoded once, when the zone is built, and copied into every answer.</summary>
+/// <param name="Target">The name that <paramref name="Data"/> ends with (SRV, NS), for which an answer adds addresses.</param>
+public sealed record DnsRecord(DnsType Type, int TtlSeconds, ImmutableArray<byte> Data, string? Target = null)
+{
+    public static DnsRecord Address(IPAddress address, int ttlSeconds) => new(
+        address.AddressFamily == AddressFamily.InterNetworkV6 ? DnsType.AAAA : DnsType.A, ttlSeconds, ImmutableArray.Create(address.GetAddressBytes()));
+
+    public static DnsRecord NameServer(string target, int ttlSeconds) => new(DnsType.NS, ttlSeconds, ImmutableArray.Create(DnsNames.ToWire(target)), target);
+
+    public static DnsRecord Text(int ttlSeconds, params ReadOnlySpan<string> strings)
+    {
+        var data = ImmutableArray.CreateBuilder<byte>();
+        foreach (var text in strings) AddString(data, text);
+        return new DnsRecord(DnsType.TXT, ttlSeconds, data.ToImmutable());
+    }
+
+    public static DnsRecord HostInfo(string cpu, string os, int ttlSeconds) => Text(ttlSeconds, cpu, os) with { Type = DnsType.HINFO };
+
+    /// <param name="targetWire">The target in wire form: many records share one.</param>
+    public static DnsRecord Service(int port, string target, ReadOnlySpan<byte> targetWire, int ttlSeconds)
+    {
+        var data = new byte[6 + targetWire.Length];
+        BinaryPrimitives.WriteUInt16BigEndian(data.AsSpan(2), 1); // priority 0, weight 1: all alike
+        BinaryPrimitives.WriteUInt16BigEndian(data.AsSpan(4), (ushort)port);
+        targetWire.CopyTo(data.AsSpan(6));
+        return new DnsRecord(DnsType.SRV, ttlSeconds, System.Runtime.InteropServices.ImmutableCollectionsMarshal.AsImmutableArray(data), target);
+    }
+
+    public static DnsRecord Authority(string server, string mailbox, uint serial, int refresh, int retry, int expire, int minimum, int ttlSeconds)
+    {
+        var data = new byte[20];
+        BinaryPrimitives.WriteUInt32BigEndian(data, serial);
+        ReadOnlySpan<int> times = [refresh, retry, expire, minimum];
+        for (var i = 0; i < times.Length; i++) BinaryPrimitives.WriteInt32BigEndian(data.AsSpan(4 + (4 * i)), times[i]);
+        return new DnsRecord(DnsType.SOA, ttlSeconds, [.. DnsNames.ToWire(server), .. DnsNames.ToWire(mailbox), .. data]);
+    }
+
+    /// <summary>As a zone file writes it.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{TtlSeconds} IN {Type} {DataText()}");
+
+    private string DataText()
+    {
+        var data = Data.AsSpan();
+        var at = 0;
+        switch (Type)
+        {
+            case DnsType.A or DnsType.AAAA:
+                return new IPAddress(data).ToString();
+            case DnsType.SRV:
+                at = 6;
+                return string.Create(CultureInfo.InvariantCulture,
+                    $"{Number16(data)} {Number16(data[2..])} {Number16(data[4..])} {NameText(data, ref at)}");
+            case DnsType.NS:
+                return NameText(data, ref at);
+            case DnsType.SOA:
+                var names = $"{NameText(data, ref at)} {NameText(data, ref at)}";
+                for (; at < data.Length; at += 4) names += string.Create(CultureInfo.InvariantCulture, $" {BinaryPrimitives.ReadUInt32BigEndian(data[at..])}");
+                return names;
+            case DnsType.TXT or DnsType.HINFO:
+                var strings = new List<string>();
+                for (; at < data.Length; at += data[at] + 1) strings.Add($"\"{Encoding.Latin1.GetString(data.Slice(at + 1, data[at]))}\"");
+                return string.Join(' ', strings);
+            default:
+                return $"\\# {data.Length} {Convert.ToHexString(data)}"; // RFC 3597
+        }
+    }
+
+    private static ushort Number16(ReadOnlySpan<byte> at) => BinaryPrimitives.ReadUInt16BigEndian(at);
+
+    private static string NameText(ReadOnlySpan<byte> data, ref int at)
+    {
+        var name = new StringBuilder();
+        for (; data[at] != 0; at += data[at] + 1) name.Append(Encoding.Latin1.GetString(data.Slice(at + 1, data[at]))).Append('.');
+        at++;
+        return name.Length == 0 ? "." : name.ToString();
+    }
+
+    private static void AddString(ImmutableArray<byte>.Builder data, string text)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text).AsSpan();
+        if (bytes.Length > 255) bytes = bytes[..255];
+        data.Add((byte)bytes.Length);
+        data.AddRange(bytes);
+    }
+}
+
+/// <summary>Everything a name has, one set a type. A name with no set at all exists because names below it do (RFC 8020).</summary>
+public sealed record DnsNode(ImmutableArray<ImmutableArray<DnsRecord>> Sets)
+{
+    public static readonly DnsNode Empty = new(ImmutableArray<ImmutableArray<DnsRecord>>.Empty);
+
+    public ImmutableArray<DnsRecord> Of(DnsType type)
+    {
+        foreach (var set in Sets)
+            if (set[0].Type == type) return set;
+        return [];
+    }
+
+    /// <summary>Two apps whose names mangle to one share it: their sets are merged.</summary>
+    public DnsNode With(ImmutableArray<DnsRecord> set)
+    {
+        for (var i = 0; i < Sets.Length; i++)
+            if (Sets[i][0].Type == set[0].Type) return new DnsNode(Sets.SetItem(i, Sets[i].AddRange(set)));
+        return new DnsNode(Sets.Add(set));
+    }
+}

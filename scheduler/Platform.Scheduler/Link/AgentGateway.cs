@@ -1,0 +1,200 @@
+using Grpc.Core;
+using Microsoft.Extensions.Logging;
+using Platform.Discovery;
+using Platform.Discovery.Hosting;
+using Platform.Model;
+using Platform.Protocol;
+using Platform.Scheduling;
+
+namespace Platform.Scheduler.Link;
+
+/// <summary>
+/// The scheduler's side of every node's stream: reports go into the loop's inbox, the node's desired state and the endpoint table's changes
+/// go out. What is sent is computed from the newest state at the moment of sending, so a slow node misses steps but never the present.
+/// </summary>
+public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.SchedulerLinkBase, IDisposable
+{
+    private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(2);
+
+    private readonly SchedulerLoop _loop;
+    private readonly EndpointFeed _feed;
+    private readonly ILogger<AgentGateway> _logger;
+    private readonly long _term;
+    private readonly Lock _sessionsLock = new();
+    private readonly Dictionary<NodeId, NodeSession> _sessions = [];
+    private readonly CancellationTokenSource _closing = new();
+    private long _lastSession;
+
+    public AgentGateway(SchedulerLoop loop, ILogger<AgentGateway> logger)
+    {
+        _loop = loop;
+        _logger = logger;
+        var state = loop.Current.State;
+        _term = state.Revision;
+        var table = new EndpointTable();
+        _feed = new EndpointFeed(table);
+        _feed.Apply(Projections.Complete(state));
+        loop.Published += OnPublished;
+    }
+
+    /// <summary>The scheduler's own endpoint table: what it sends to the nodes.</summary>
+    public EndpointFeed Endpoints => _feed;
+
+    /// <summary>Ends every stream, so that the agents look for another scheduler at once.</summary>
+    public void Close() => _closing.Cancel();
+
+    public void Dispose() => _closing.Dispose();
+
+    public override async Task Connect(
+        IAsyncStreamReader<Protocol.Wire.FromAgent> requestStream, IServerStreamWriter<Protocol.Wire.ToAgent> responseStream, ServerCallContext context)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, _closing.Token);
+        if (!await requestStream.MoveNext(ending.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } wire)
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "The first message of a link is a Hello"));
+        var hello = AgentCodec.Decode(wire);
+        if (hello.Protocol != AgentCodec.ProtocolVersion)
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"This scheduler speaks link protocol {AgentCodec.ProtocolVersion}, the agent {hello.Protocol}"));
+
+        var session = new NodeSession(hello.Node.Id, Interlocked.Increment(ref _lastSession), ending);
+        Admit(session);
+        await _loop.TellAsync(new Input.NodeConnected(hello.Node, session.Number), ending.Token).ConfigureAwait(false);
+        Connected(hello.Node.Id, hello.Node.Address);
+        try
+        {
+            await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, ReportInterval)), ending.Token).ConfigureAwait(false);
+            var reading = ReadAsync(session, requestStream, ending);
+            await WriteAsync(session, responseStream, hello.Endpoints, ending.Token).ConfigureAwait(false);
+            await reading.ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or RpcException or IOException or InvalidOperationException)
+        {
+            Disconnected(hello.Node.Id, e.Message);
+        }
+        finally
+        {
+            await ending.CancelAsync().ConfigureAwait(false);
+            Dismiss(session);
+            if (!_closing.IsCancellationRequested)
+                await _loop.TellAsync(new Input.NodeDisconnected(hello.Node.Id, session.Number), CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private async Task ReadAsync(NodeSession session, IAsyncStreamReader<Protocol.Wire.FromAgent> requests, CancellationTokenSource ending)
+    {
+        try
+        {
+            while (await requests.MoveNext(ending.Token).ConfigureAwait(false))
+                if (requests.Current.Report is { } wire)
+                {
+                    var report = AgentCodec.Decode(wire);
+                    await _loop.TellAsync(new Input.NodeReported(
+                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining), ending.Token).ConfigureAwait(false);
+                }
+        }
+        catch (Exception e) when (e is OperationCanceledException or RpcException or IOException)
+        {
+            Disconnected(session.Node, e.Message);
+        }
+        await ending.CancelAsync().ConfigureAwait(false); // the writer has nobody to write to any more
+    }
+
+    private async Task WriteAsync(
+        NodeSession session, IServerStreamWriter<Protocol.Wire.ToAgent> responses, EndpointCursor cursor, CancellationToken stopping)
+    {
+        while (true)
+        {
+            var dirty = session.DirtyAsync(); // before the look, so that a change in between wakes us
+            if (_feed.After(cursor) is { } update)
+            {
+                await responses.WriteAsync(AgentCodec.Encode(update), stopping).ConfigureAwait(false);
+                cursor = new EndpointCursor(update.Epoch, update.To);
+            }
+            if (Desired(session) is { } desired) await responses.WriteAsync(AgentCodec.Encode(desired), stopping).ConfigureAwait(false);
+            var changed = _feed.ChangedAsync(cursor, stopping).AsTask();
+            await (await Task.WhenAny(dirty, changed).WaitAsync(stopping).ConfigureAwait(false)).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What has changed of the node's desired state since this session was last told; everything at first.</summary>
+    private DesiredState? Desired(NodeSession session)
+    {
+        var state = _loop.Current.State;
+        if (!state.Nodes.TryGetValue(session.Node, out var node)) return null; // its joining is still on its way into the log
+        var wanted = Projections.WantedOn(state, session.Node).ToList();
+        var services = EnvironmentBuilder.ServicesOf(_feed.Current);
+        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
+            .Select(w => Projections.AssignmentOf(state, w.Instance, w.Goal, (instance, app) =>
+                EnvironmentBuilder.Build(app, instance.Id, instance.Node, node.Description.Address, instance.HostPorts, services)))
+            .ToEquatableArray();
+        var now = wanted.Select(w => w.Instance.Id).ToHashSet();
+        var remove = session.Sent.Keys.Where(id => !now.Contains(id)).ToEquatableArray();
+        var complete = session.NextIsComplete;
+        if (!complete && upsert.IsEmpty && remove.IsEmpty) return null;
+
+        session.NextIsComplete = false;
+        foreach (var id in remove) session.Sent.Remove(id);
+        foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
+        return new DesiredState(state.Revision, complete, state.NextSerial, upsert, remove);
+    }
+
+    private void OnPublished(Step step)
+    {
+        if (!step.EndpointChanges.IsEmpty)
+            _feed.Apply(new EndpointUpdate(step.After.ClusterId, _feed.Current.Revision, step.After.Revision, false, new EquatableArray<EndpointChange>(step.EndpointChanges)));
+        lock (_sessionsLock)
+            foreach (var node in step.DirtyNodes)
+                if (_sessions.TryGetValue(node, out var session)) session.MarkDirty();
+    }
+
+    private void Admit(NodeSession session)
+    {
+        lock (_sessionsLock)
+        {
+            if (_sessions.Remove(session.Node, out var older)) older.End(); // one link a node: the newer one is the living one
+            _sessions[session.Node] = session;
+        }
+    }
+
+    private void Dismiss(NodeSession session)
+    {
+        lock (_sessionsLock)
+            if (_sessions.TryGetValue(session.Node, out var current) && current == session) _sessions.Remove(session.Node);
+    }
+
+    [LoggerMessage(3101, LogLevel.Information, "Node {Node} at {Address} is connected")]
+    private partial void Connected(NodeId node, string address);
+
+    [LoggerMessage(3102, LogLevel.Information, "The link of node {Node} ended: {Why}")]
+    private partial void Disconnected(NodeId node, string why);
+
+    /// <summary>One stream of one node: what it has been told, and whether there is more to tell.</summary>
+    private sealed class NodeSession(NodeId node, long number, CancellationTokenSource ending)
+    {
+        private volatile TaskCompletionSource _dirty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public NodeId Node => node;
+        public long Number => number;
+        public bool NextIsComplete { get; set; } = true;
+        public Dictionary<InstanceId, Goal> Sent { get; } = [];
+
+        public void MarkDirty() => _dirty.TrySetResult();
+
+        public Task DirtyAsync()
+        {
+            if (_dirty.Task.IsCompleted) _dirty = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _dirty.Task;
+        }
+
+        public void End()
+        {
+            try
+            {
+                ending.Cancel();
+            }
+            catch (ObjectDisposedException)
+            {
+                // it ended by itself in this very moment
+            }
+        }
+    }
+}
