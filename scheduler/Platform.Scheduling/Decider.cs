@@ -38,15 +38,13 @@ public static class Decider
 
     private static Decision Create(RootChange change, Command.CreateApp x)
     {
-        switch (AppReader.Read(x.Body, null, null, partial: false))
+        switch (AppReader.Create(x.Body))
         {
             case ReadResult.App app when change.State.App(app.Definition.Id) is not null:
                 return Refuse(RejectCode.Exists, $"An app with id [{app.Definition.Id}] already exists.");
             case ReadResult.App app:
                 change.Set(app.Definition);
                 return change.Decide(x.Force, created: true);
-            case ReadResult.Rollback:
-                return NotValid(new Refusal(RefusalFamily.InvalidJson, [new Problem("/id", "error.path.missing")]));
             case ReadResult.Refused refused:
                 return NotValid(refused.Refusal);
             default:
@@ -61,28 +59,37 @@ public static class Decider
         var created = false;
         foreach (var (write, index) in x.Apps.Items.Select((w, i) => (w, i)))
         {
-            var id = write.Id ?? IdOf(write.Body);
-            var existing = id is null ? null : change.State.App(id)?.Definition;
-            if (existing is null && id is not null && !x.MayCreate) return NotFound(id);
-            switch (AppReader.Read(write.Body, id, existing, x.Partial))
+            if (IdOf(write, out var id) is { } nameless)
+            {
+                Note(nameless.Refusal, index);
+                continue;
+            }
+            var existing = change.State.App(id)?.Definition;
+            if (existing is null && !x.MayCreate) return NotFound(id);
+            switch (AppReader.Update(write.Body, id, existing, x.Partial))
             {
                 case ReadResult.App app:
                     created |= existing is null;
                     change.Set(app.Definition);
                     break;
                 case ReadResult.Rollback rollback:
-                    if (existing is null) return NotFound(id!);
-                    if (!change.State.Apps[id!].Versions.TryGetValue(rollback.Version, out var definition))
+                    if (existing is null) return NotFound(id);
+                    if (!change.State.Apps[id].Versions.TryGetValue(rollback.Version, out var definition))
                         return Refuse(RejectCode.NotFound, $"App '{id}' does not exist in version {rollback.Version}");
                     change.Set(definition);
                     break;
                 case ReadResult.Refused refused:
-                    if (refused.Refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson;
-                    problems.AddRange(x.Apps.Count == 1 ? refused.Refusal.Problems : refused.Refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+                    Note(refused.Refusal, index);
                     break;
             }
         }
         return problems.Count > 0 ? NotValid(new Refusal(family, problems.ToEquatableArray())) : change.Decide(x.Force, created);
+
+        void Note(Refusal refusal, int index)
+        {
+            if (refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson; // it hides the other family (contract 1.2)
+            problems.AddRange(x.Apps.Count == 1 ? refusal.Problems : refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+        }
     }
 
     private static Decision Delete(RootChange change, Command.DeleteApp x)
@@ -144,9 +151,12 @@ public static class Decider
     internal static Decision.Refused NotValid(Refusal refusal) => new(new Rejection(
         refusal.Family == RefusalFamily.InvalidJson ? RejectCode.WrongShape : RejectCode.NotValid, refusal.Message) { Details = refusal.Problems });
 
-    private static AppId? IdOf(System.Text.Json.JsonElement body) =>
-        body.ValueKind == System.Text.Json.JsonValueKind.Object && body.TryGetProperty("id", out var id)
-        && id.ValueKind == System.Text.Json.JsonValueKind.String && AppId.TryParse(id.GetString()!, out var parsed, out _) ? parsed : null;
+    private static ReadResult.Refused? IdOf(AppWrite write, out AppId id)
+    {
+        if (write.Id is null) return AppReader.ReadId(write.Body, out id);
+        id = write.Id;
+        return null;
+    }
 }
 
 /// <summary>A change of the root in the making: what to set and remove, then one deployment for all of it (contract 5.1, 5.4).</summary>
@@ -221,17 +231,16 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         var used = others.Where(a => a.Id != definition.Id).SelectMany(a => a.Ports.Items).Select(p => p.ServicePort)
             .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => a.Definition.Ports.Items).Select(p => p.ServicePort))
             .ToHashSet();
-        var (assigned, problem) = ServicePorts.Assign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax);
-        if (problem is not null)
+        if (!ServicePorts.TryAssign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax, out var assigned, out var problem))
         {
             problems.Add(problem);
             return null;
         }
-        if (previous is null) return assigned! with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
+        if (previous is null) return assigned with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
         if (_restarted.Contains(definition.Id))
-            return assigned! with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };
-        if (AppReader.ConfigChanged(previous, assigned!)) return assigned! with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
-        return previous.Instances == assigned!.Instances
+            return assigned with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };
+        if (AppChange.ConfigChanged(previous, assigned)) return assigned with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
+        return previous.Instances == assigned.Instances
             ? previous
             : previous with { Instances = assigned.Instances, Version = Version, VersionInfo = previous.VersionInfo with { LastScalingAt = Version } };
     }
