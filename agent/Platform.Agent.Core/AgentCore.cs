@@ -20,6 +20,9 @@ public sealed class AgentCore
     private readonly HashSet<RuntimeKind> _unlisted;
     private readonly HashSet<InstanceId> _launchedBefore;
     private readonly Dictionary<InstanceId, EquatableArray<HealthState>> _healthBefore;
+
+    /// <summary>Removed ones, until a list begun later confirms it: an older list or a late event must not bring them back.</summary>
+    private readonly Dictionary<InstanceId, (RuntimeKind Runtime, DateTimeOffset At)> _forgotten = [];
     private readonly List<AgentAction> _actions = [];
     private AgentMemory _memory;
     private Persistence _persist;
@@ -99,7 +102,7 @@ public sealed class AgentCore
         {
             case AgentInput.Desired x: TakeDesired(x); break;
             case AgentInput.Listed x: TakeList(x, now); break;
-            case AgentInput.Seen x: Hold(x.Container).Observe(x.Container, now); break;
+            case AgentInput.Seen x: if (!_forgotten.ContainsKey(x.Container.Id)) Hold(x.Container).Observe(x.Container, now); break;
             case AgentInput.Progress x: if (Of(x.Id) is { Busy: Work.Start } pulling) pulling.Detail = x.Detail; break;
             case AgentInput.StartRefused x: if (Of(x.Id) is { Busy: Work.Start } refused) Refuse(refused, x.State, x.Why, now); break;
             case AgentInput.Done x: if (Of(x.Id) is { } done) TakeDone(done, now); break;
@@ -149,14 +152,15 @@ public sealed class AgentCore
 
     private void TakeList(AgentInput.Listed list, DateTimeOffset now)
     {
-        var there = list.Containers.Where(x => x.Runtime == list.Runtime).ToDictionary(x => x.Id);
+        foreach (var id in _forgotten.Where(x => x.Value.Runtime == list.Runtime && x.Value.At < list.AsOf).Select(x => x.Key).ToArray()) _forgotten.Remove(id);
+        var there = list.Containers.Where(x => x.Runtime == list.Runtime && !_forgotten.ContainsKey(x.Id)).ToDictionary(x => x.Id);
         foreach (var container in there.Values) Hold(container).Observe(container, now);
         var first = _unlisted.Remove(list.Runtime);
         foreach (var held in _held.Values.Where(x => x.Runtime == list.Runtime && !there.ContainsKey(x.Id)).ToArray())
         {
             if (held.Busy is Work.Start or Work.Remove) continue; // its own answer says more than a list from the middle of it
             if (held.Container is not null && held.KnownSince < list.AsOf) held.Vanish(now);
-            else if (held.UncertainSince is { } since && since <= list.AsOf) held.Vanish(now);
+            else if (held.UncertainSince is { } since && since < list.AsOf) held.Vanish(now);
             else if (first && held.Launched && !held.LaunchedNow && held.Container is null) held.Vanish(now);
         }
     }
@@ -182,7 +186,10 @@ public sealed class AgentCore
                 break;
             case Work.Terminate: held.TerminatedAt ??= now; break;
             case Work.Kill: held.KillAt = now + KillAgainAfter; break;
-            case Work.Remove: Forget(held); break;
+            case Work.Remove:
+                _forgotten[held.Id] = (held.Runtime, now);
+                Forget(held);
+                break;
             case Work.None or Work.Start: break;
             default: throw new System.Diagnostics.UnreachableException($"{step}");
         }
@@ -229,7 +236,8 @@ public sealed class AgentCore
             return null;
         }
         if (held.RetryAt > now) return held.RetryAt;
-        if (held.End is not null) return ClearAway(held, now);
+        if (held.End is not null)
+            return held.Container?.State == ContainerState.Running ? Stop(held, now) : ClearAway(held); // an engine may do late what it never answered
         return held.Container?.State switch
         {
             null or ContainerState.Created => Begin(held, now),
@@ -267,7 +275,7 @@ public sealed class AgentCore
             Order(held, Work.Start, new AgentAction.Start(held.Assignment!));
             return null;
         }
-        return held.End is null ? null : ClearAway(held, now);
+        return held.End is null ? null : ClearAway(held);
     }
 
     private DateTimeOffset? Stop(HeldInstance held, DateTimeOffset now)
@@ -286,7 +294,7 @@ public sealed class AgentCore
     }
 
     /// <summary>An ended instance is reported until the scheduler no longer lists it; only then its container goes.</summary>
-    private DateTimeOffset? ClearAway(HeldInstance held, DateTimeOffset now)
+    private DateTimeOffset? ClearAway(HeldInstance held)
     {
         if (held.UncertainSince is not null || !MayLetGo(held)) return null;
         if (held.Container is null) Forget(held);

@@ -26,6 +26,9 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     /// <summary>A container of it certainly was there; one that is missing now is lost, not yet to be made.</summary>
     public bool Made { get; set; }
 
+    /// <summary>It was seen running or ended; it cannot be said to be staging any more.</summary>
+    public bool Ran { get; set; }
+
     public ObservedContainer? Container { get; set; }
     public DateTimeOffset KnownSince { get; set; }
     public Work Busy { get; set; }
@@ -57,7 +60,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     {
         Id = Id,
         Serial = Serial,
-        Phase = Container is { State: not ContainerState.Created } ? Phase.Running : Busy == Work.Start && Detail is null ? Phase.Starting : Phase.Staging,
+        Phase = Ran ? Phase.Running : Busy == Work.Start && Detail is null ? Phase.Starting : Phase.Staging,
         StartedAt = Container?.StartedAt,
         ContainerAddress = Container?.Address,
         Health = Health.ToEquatableArray(),
@@ -70,6 +73,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     {
         if (Container is null) KnownSince = now;
         Made = true;
+        Ran |= seen.State != ContainerState.Created;
         if (Container?.State == ContainerState.Exited && seen.State != ContainerState.Exited) return;
         Container = Container is null ? seen : seen with { StartedAt = seen.StartedAt ?? Container.StartedAt, Address = seen.Address ?? Container.Address };
         UncertainSince = null;

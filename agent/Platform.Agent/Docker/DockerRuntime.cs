@@ -53,10 +53,18 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         try
         {
             if (assignment.App.Container!.ForcePullImage && await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } refused) return refused;
-            if (await MakeAsync(spec, cancelled).ConfigureAwait(false) is { } outcome) return outcome;
-            if (await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } unpullable) return unpullable;
-            return await MakeAsync(spec, cancelled).ConfigureAwait(false)
-                ?? new StartOutcome.Refused(TerminalState.Failed, $"The image {spec.Image} was pulled and is gone again");
+            var made = await MakeAsync(spec, cancelled).ConfigureAwait(false);
+            if (made is Made.NoImage)
+            {
+                if (await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } unpullable) return unpullable;
+                made = await MakeAsync(spec, cancelled).ConfigureAwait(false);
+            }
+            return made switch
+            {
+                Made.Settled x => x.Outcome,
+                Made.Runs x => await ShowAsync(x.Id, spec).ConfigureAwait(false), // no longer holding up the next create
+                _ => new StartOutcome.Refused(TerminalState.Failed, $"The image {spec.Image} was pulled and is gone again"),
+            };
         }
         catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
         {
@@ -170,8 +178,16 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         }
     }
 
-    /// <summary>Creates and starts; null if the image is not there.</summary>
-    private async Task<StartOutcome?> MakeAsync(CreateContainerParameters spec, CancellationToken cancelled)
+    private abstract record Made
+    {
+        public sealed record NoImage : Made;
+        public sealed record Runs(string Id) : Made;
+        public sealed record Settled(StartOutcome Outcome) : Made;
+
+        public static Settled Refused(string why) => new Settled(new StartOutcome.Refused(TerminalState.Failed, why));
+    }
+
+    private async Task<Made> MakeAsync(CreateContainerParameters spec, CancellationToken cancelled)
     {
         await _creates.WaitAsync(cancelled).ConfigureAwait(false);
         try
@@ -183,17 +199,17 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
             }
             catch (DockerApiException missing) when (missing.StatusCode == HttpStatusCode.NotFound && missing.ResponseBody?.Contains("image", StringComparison.OrdinalIgnoreCase) == true)
             {
-                return null;
+                return new Made.NoImage();
             }
             catch (DockerApiException conflict) when (conflict.StatusCode == HttpStatusCode.Conflict)
             {
                 return await AdoptAsync(spec).ConfigureAwait(false);
             }
-            return await RunAsync(id, spec).ConfigureAwait(false);
+            return await RunAsync(id).ConfigureAwait(false);
         }
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
-            return new StartOutcome.Refused(TerminalState.Failed, $"Docker refused the container: {ReasonOf(refused)}");
+            return Made.Refused($"Docker refused the container: {ReasonOf(refused)}");
         }
         catch (DockerApiException busy)
         {
@@ -206,16 +222,16 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
     }
 
     /// <summary>One under our name is there already: made before the agent or the engine went away in the middle.</summary>
-    private async Task<StartOutcome> AdoptAsync(CreateContainerParameters spec)
+    private async Task<Made> AdoptAsync(CreateContainerParameters spec)
     {
         var there = await CallAsync(ct => client.Containers.InspectContainerAsync(spec.Name!, ct), CancellationToken.None).ConfigureAwait(false);
         if (!DockerLabels.AreOurs(there.Config?.Labels, site) || there.Config!.Labels!.TryGetValue(DockerLabels.Instance, out var instance) is false || instance != spec.Labels![DockerLabels.Instance])
-            return new StartOutcome.Refused(TerminalState.Failed, $"A container named {spec.Name} that is not this cluster's is in the way");
+            return Made.Refused($"A container named {spec.Name} that is not this cluster's is in the way");
         LogAdopted(spec.Name!);
-        return there.State?.Status == "created" ? await RunAsync(there.ID, spec).ConfigureAwait(false) : new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!);
+        return there.State?.Status == "created" ? await RunAsync(there.ID).ConfigureAwait(false) : new Made.Settled(new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!));
     }
 
-    private async Task<StartOutcome> RunAsync(string id, CreateContainerParameters spec)
+    private async Task<Made> RunAsync(string id)
     {
         try
         {
@@ -224,8 +240,14 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
             await CallAsync(ct => client.Containers.RemoveContainerAsync(id, new ContainerRemoveParameters { Force = true, RemoveVolumes = true }, ct), CancellationToken.None).ConfigureAwait(false);
-            return new StartOutcome.Refused(TerminalState.Failed, $"Docker could not start the container: {ReasonOf(refused)}");
+            return Made.Refused($"Docker could not start the container: {ReasonOf(refused)}");
         }
+        return new Made.Runs(id);
+    }
+
+    /// <summary>Only a bridge container has an address to look up.</summary>
+    private async Task<StartOutcome> ShowAsync(string id, CreateContainerParameters spec)
+    {
         if (spec.HostConfig!.NetworkMode == "host")
             return new StartOutcome.Started(new ObservedContainer
             {
