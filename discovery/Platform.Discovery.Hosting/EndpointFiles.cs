@@ -24,6 +24,8 @@ public sealed partial class EndpointFiles
     /// <summary>What stands on disk, as far as we know, and which entry it was made from.</summary>
     private readonly Dictionary<string, (object Source, byte[] Content)> _written = new(StringComparer.Ordinal);
 
+    private bool _adopted;
+
     public EndpointFiles(EndpointFeed feed, NodeViews views, string directory, ILoggerFactory loggers)
     {
         _feed = feed;
@@ -67,8 +69,7 @@ public sealed partial class EndpointFiles
     /// <summary>Brings the directory to a snapshot: apps first, for they are read one by one, and the revision last.</summary>
     private void Write(EndpointSnapshot snapshot)
     {
-        var first = _written.Count == 0;
-        if (first)
+        if (!_adopted)
         {
             Directory.CreateDirectory(Path.Combine(_directory, "apps"));
             Directory.CreateDirectory(Path.Combine(_directory, "prometheus"));
@@ -83,8 +84,9 @@ public sealed partial class EndpointFiles
         Put(PrometheusName, snapshot.Services, () => EndpointFileSet.Prometheus(snapshot.Services));
         names.Add(PrometheusName);
 
-        foreach (var name in first ? LeftBehind() : [.. _written.Keys])
+        foreach (var name in (string[])[.. _written.Keys, .. _adopted ? [] : LeftBehind()])
             if (name != MetaName && !names.Contains(name)) Remove(name);
+        _adopted = true;
         Put(MetaName, snapshot, () => EndpointFileSet.Meta(snapshot.Cursor, names));
     }
 
