@@ -75,7 +75,7 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
             var exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
             var failure = FailureOf(error, exception);
             if (failure is not Failure.Client) target.Upstream.Failed();
-            if (failure is Failure.Connect) target.Upstream.SuspectUntil(Environment.TickCount64 + (long)SuspectFor.TotalMilliseconds);
+            if (failure is Failure.Connect || error == ForwarderError.Request) target.Upstream.SuspectUntil(Environment.TickCount64 + (long)SuspectFor.TotalMilliseconds);
             if (MayRetry(context, error, failure, attempt))
             {
                 route.Tally.Retried();
@@ -94,16 +94,14 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
     {
         if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested) return false;
         if (failure is Failure.Connect) return attempt < ConnectAttemptsMax;
-        return error == ForwarderError.Request && attempt < SendAttemptsMax && IsIdempotent(context.Request.Method)
+        return error == ForwarderError.Request && attempt < SendAttemptsMax && RequestRules.IsIdempotent(context.Request.Method)
             && context.Features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: false };
     }
-
-    private static bool IsIdempotent(string method) =>
-        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method) || HttpMethods.IsOptions(method);
 
     private static Failure FailureOf(ForwarderError error, Exception? exception) => error switch
     {
         ForwarderError.Request when IsConnectFailure(exception) => Failure.Connect,
+        ForwarderError.UpgradeResponseClient when exception is InvalidOperationException => Failure.Broken, // the task upgraded what was no upgrade
         ForwarderError.RequestTimedOut or ForwarderError.UpgradeActivityTimeout => Failure.Timeout,
         ForwarderError.RequestCanceled or ForwarderError.RequestBodyCanceled or ForwarderError.RequestBodyClient or ForwarderError.ResponseBodyClient
             or ForwarderError.ResponseBodyCanceled or ForwarderError.UpgradeRequestCanceled or ForwarderError.UpgradeRequestClient

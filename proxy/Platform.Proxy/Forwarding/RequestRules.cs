@@ -41,6 +41,10 @@ internal static class RequestRules
         return Target(context) ?? Framing(request) ?? Headers(request.Headers);
     }
 
+    /// <summary>Whether doing it twice has the effect of doing it once (RFC 9110 9.2.2).</summary>
+    public static bool IsIdempotent(string method) =>
+        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method) || HttpMethods.IsOptions(method);
+
     private static Refusal? Target(HttpContext context)
     {
         var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;

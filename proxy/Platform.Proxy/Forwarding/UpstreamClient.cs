@@ -14,8 +14,8 @@ namespace Platform.Proxy.Forwarding;
 /// <summary>YARP's forwarder and the connections to tasks that it uses: one pool for all apps, keyed by address and port.</summary>
 internal sealed class UpstreamClient : IDisposable
 {
-    private readonly HttpMessageInvoker _pooled;
-    private readonly HttpMessageInvoker _fresh;
+    private readonly OnceInvoker _pooled;
+    private readonly OnceInvoker _fresh;
     private readonly IHttpForwarder _forwarder;
     private readonly ForwarderRequestConfig _plain;
     private readonly ForwarderRequestConfig _stream;
@@ -54,7 +54,7 @@ internal sealed class UpstreamClient : IDisposable
     }
 
     [SuppressMessage("Reliability", "CA2000", Justification = "The invoker disposes its handler.")]
-    private static HttpMessageInvoker Invoker(EdgeProxyOptions options, TimeSpan connectionLifetime) => new(new SocketsHttpHandler
+    private static OnceInvoker Invoker(EdgeProxyOptions options, TimeSpan connectionLifetime) => new(new SocketsHttpHandler
     {
         UseProxy = false,
         UseCookies = false,
@@ -73,5 +73,18 @@ internal sealed class UpstreamClient : IDisposable
             var socket = await Dialer.ConnectAsync(target.DnsEndPoint.Host, target.DnsEndPoint.Port, options.ConnectTimeout, stopping).ConfigureAwait(false);
             return new NetworkStream(socket, ownsSocket: true);
         },
-    }, disposeHandler: true);
+    });
+
+    /// <summary>
+    /// SocketsHttpHandler sends a request again, up to three times, when a connection ends before an answer and no body was begun, whatever the
+    /// method. A body, though empty, keeps it from doing so with those that may not be done twice.
+    /// </summary>
+    private sealed class OnceInvoker(SocketsHttpHandler handler) : HttpMessageInvoker(handler, disposeHandler: true)
+    {
+        public override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            if (request.Content is null && !RequestRules.IsIdempotent(request.Method.Method)) request.Content = new ByteArrayContent([]);
+            return base.SendAsync(request, cancellationToken);
+        }
+    }
 }
