@@ -51,6 +51,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     private readonly NodeLinks _links = new(settings, startedAt);
     private readonly Dictionary<InstanceId, InstanceReport> _observed = [];
     private readonly HashSet<InstanceId> _dirtyInstances = [];
+    private readonly HashSet<NodeId> _heard = [];
     private readonly HashSet<AppId> _dirtyApps = [.. recovered.Apps.Keys];
     private readonly HashSet<InstanceId> _draining = [.. recovered.Apps.Values.SelectMany(a => a.Instances.Values).Where(i => i is { IsStopping: true, Drained: false }).Select(i => i.Id)];
     private readonly Dictionary<AppId, DateTimeOffset> _wakeAt = [];
@@ -84,6 +85,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (input is Input.Asked asked) decisions.Add((asked.Ticket, Decide(work, asked.Command, now)));
             else Hear(work, input, now);
         Observe(work, now);
+        Join(work, now);
         Apply(work, _links.Lost(work.State, now).Select(SchedulerEvent (n) => new SchedulerEvent.NodeLost(n) { At = now }));
         Drain(work, now);
         foreach (var due in _wakeAt.Where(w => w.Value <= now).Select(w => w.Key).ToList())
@@ -129,7 +131,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         _deploymentsDirty = true;
         _dirtyInstances.UnionWith(_observed.Keys);
         _dirtyApps.UnionWith(State.Apps.Keys);
-        _links.Forget(step.Events.Select(f => f.Event).OfType<SchedulerEvent.NodeJoined>().Select(e => e.Node.Id));
+        _heard.UnionWith(_links.Forget(step.Events.Select(f => f.Event).OfType<SchedulerEvent.NodeJoined>().Select(e => e.Node.Id)));
     }
 
     private Decision Decide(Work work, Command command, DateTimeOffset now)
@@ -145,11 +147,13 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         {
             case Input.NodeConnected x:
                 _links.Connect(x, now);
+                _heard.Add(x.Node.Id);
                 break;
             case Input.NodeDisconnected x:
                 _links.Disconnect(x, now);
                 break;
             case Input.NodeReported x when _links.Report(x, now):
+                _heard.Add(x.Node);
                 foreach (var report in x.Instances)
                 {
                     if (work.State.Instance(report.Id) is not { } known || known.Node != x.Node) continue;
@@ -160,7 +164,14 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 if (x.Complete) Apply(work, Vanished(work.State, x, now));
                 break;
         }
-        Apply(work, _links.Joined(work.State).Select(SchedulerEvent (n) => new SchedulerEvent.NodeJoined(n) { At = now }));
+    }
+
+    /// <summary>After the reports, so that nothing is published on the word of an old one.</summary>
+    private void Join(Work work, DateTimeOffset now)
+    {
+        foreach (var id in _heard.Order())
+            if (_links.Joined(work.State, id) is { } joined) Apply(work, [new SchedulerEvent.NodeJoined(joined) { At = now }]);
+        _heard.Clear();
     }
 
     /// <summary>What once ran on the node and is not there any more, nor reported as ended: somebody removed it behind our back.</summary>

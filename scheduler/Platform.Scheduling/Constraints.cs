@@ -10,8 +10,11 @@ namespace Platform.Scheduling;
 /// </summary>
 public static class Constraints
 {
-    /// <summary>A pattern gets this long to match one value; being non-backtracking it needs a fraction of it.</summary>
-    private static readonly TimeSpan MatchTimeout = TimeSpan.FromMilliseconds(50);
+    /// <summary>
+    /// A pattern gets this long to match one value. Being non-backtracking it needs microseconds; but the very first match of a process waits for the
+    /// compiler (200 ms were seen on a busy machine), and must not come to another verdict for that.
+    /// </summary>
+    private static readonly TimeSpan MatchTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>The node's value of a field, or null if it has none.</summary>
     public static string? Value(NodeDescription node, string field) => field switch
@@ -22,22 +25,22 @@ public static class Constraints
         _ => node.Attributes.TryGetValue(field, out var value) ? value : null,
     };
 
-    /// <summary>Why <paramref name="node"/> may not take one more instance beside those on <paramref name="others"/>; null if it may.</summary>
-    public static string? Refusal(Constraint constraint, NodeDescription node, IReadOnlyCollection<NodeDescription> others)
+    /// <summary>Why <paramref name="node"/> may not take one more instance beside <paramref name="others"/>; null if it may.</summary>
+    public static string? Refusal(Constraint constraint, NodeDescription node, ComparisonGroup others)
     {
         var value = Value(node, constraint.Field);
         if (constraint.Operator == ConstraintOperator.Unlike)
             return value is not null && Matches(constraint.Value!, value) ? $"{Text(constraint)}: {constraint.Field} is '{value}'" : null;
         if (value is null) return $"{Text(constraint)}: the node has no attribute '{constraint.Field}'";
 
-        var used = others.Select(o => Value(o, constraint.Field)).OfType<string>().ToList();
+        var used = others.Of(constraint.Field);
         var holds = constraint.Operator switch
         {
-            ConstraintOperator.Unique => !used.Contains(value),
-            ConstraintOperator.Cluster => string.IsNullOrEmpty(constraint.Value) ? used.Count == 0 || used[0] == value : value == constraint.Value,
+            ConstraintOperator.Unique => used.CountOf(value) == 0,
+            ConstraintOperator.Cluster => string.IsNullOrEmpty(constraint.Value) ? used.First is null || used.First == value : value == constraint.Value,
             ConstraintOperator.GroupBy => FitsGroup(value, used, constraint.Value),
             ConstraintOperator.Like => Matches(constraint.Value!, value),
-            ConstraintOperator.MaxPer => used.Count(v => v == value) < int.Parse(constraint.Value!, CultureInfo.InvariantCulture),
+            ConstraintOperator.MaxPer => used.CountOf(value) < int.Parse(constraint.Value!, CultureInfo.InvariantCulture),
             ConstraintOperator.Is => Normal(value) == Normal(constraint.Value!),
             _ => throw new System.Diagnostics.UnreachableException($"{constraint.Operator}"),
         };
@@ -55,12 +58,11 @@ public static class Constraints
         return constraint.Value is null ? $"{constraint.Field} {name}" : $"{constraint.Field} {name} {constraint.Value}";
     }
 
-    private static bool FitsGroup(string value, List<string> used, string? groups)
+    private static bool FitsGroup(string value, ComparisonGroup.Values used, string? groups)
     {
-        var counts = used.GroupBy(v => v).ToDictionary(g => g.Key, g => g.Count());
-        if (!counts.TryGetValue(value, out var mine)) return true;
+        if (used.CountOf(value) == 0) return true;
         var wanted = string.IsNullOrEmpty(groups) ? 0 : int.Parse(groups, CultureInfo.InvariantCulture);
-        return counts.Count >= wanted && mine == counts.Values.Min();
+        return used.Distinct >= wanted && used.CountOf(value) == used.Least;
     }
 
     private static bool Matches(string pattern, string value)
@@ -81,12 +83,14 @@ public static class Constraints
             ? Math.Round(number, 3, MidpointRounding.ToEven).ToString("0.###", CultureInfo.InvariantCulture)
             : text;
 
-    private static string Explain(Constraint constraint, string value, List<string> used) => constraint.Operator switch
+    private static string Explain(Constraint constraint, string value, ComparisonGroup.Values used) => constraint.Operator switch
     {
         ConstraintOperator.Unique => $"'{value}' already has an instance",
-        ConstraintOperator.Cluster => $"the instances belong on '{(string.IsNullOrEmpty(constraint.Value) ? used[0] : constraint.Value)}', this is '{value}'",
-        ConstraintOperator.GroupBy => $"'{value}' has {used.Count(v => v == value)}, others have fewer",
-        ConstraintOperator.MaxPer => $"'{value}' already has {used.Count(v => v == value)}",
+        ConstraintOperator.Cluster => $"the instances belong on '{(string.IsNullOrEmpty(constraint.Value) ? used.First : constraint.Value)}', this is '{value}'",
+        ConstraintOperator.GroupBy => used.CountOf(value) > used.Least
+            ? $"'{value}' has {used.CountOf(value)}, others have as few as {used.Least}"
+            : $"'{value}' is taken, and only {used.Distinct} of {constraint.Value} values are",
+        ConstraintOperator.MaxPer => $"'{value}' already has {used.CountOf(value)}",
         _ => $"{constraint.Field} is '{value}'",
     };
 }

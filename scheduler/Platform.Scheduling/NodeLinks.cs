@@ -19,8 +19,8 @@ internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset start
         public HashSet<InstanceId> Draining { get; set; } = [];
         public bool Announced { get; set; }
 
-        /// <summary>Connected, but lost for want of news; the next report makes it join again.</summary>
-        public bool Silent { get; set; }
+        /// <summary>It has told all it holds, since it connected or was last lost.</summary>
+        public bool Told { get; set; }
     }
 
     private readonly Dictionary<NodeId, Link> _links = [];
@@ -43,36 +43,40 @@ internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset start
     {
         if (!_links.TryGetValue(x.Node, out var link) || link.Session != x.Session) return false;
         link.LastHeardAt = now;
-        link.Silent = false;
+        link.Told |= x.Complete;
         link.ServedRevision = x.ServedRevision;
         link.Draining = [.. x.Draining];
         return true;
     }
 
-    /// <summary>Connected nodes that the state does not know as they are.</summary>
-    public IEnumerable<NodeDescription> Joined(ClusterState state)
+    /// <summary>
+    /// The node, if it is connected and the state does not know it as it is. One that was lost joins again when it has told all it holds: until then
+    /// what the state says of its instances is old, and must not be published again.
+    /// </summary>
+    public NodeDescription? Joined(ClusterState state, NodeId id)
     {
-        foreach (var (id, link) in _links)
-        {
-            if (!link.Connected || link.Silent || link.Announced) continue;
-            link.Announced = true;
-            if (!state.Nodes.TryGetValue(id, out var known) || known.LostAt is not null || known.Description != link.Description)
-                yield return link.Description;
-        }
+        if (!_links.TryGetValue(id, out var link) || !link.Connected || link.Announced) return null;
+        state.Nodes.TryGetValue(id, out var known);
+        if (known?.LostAt is not null && !link.Told) return null;
+        link.Announced = true;
+        return known?.LostAt is null && known?.Description == link.Description ? null : link.Description;
     }
 
-    /// <summary>Their joining was not logged after all.</summary>
-    public void Forget(IEnumerable<NodeId> announced)
+    /// <summary>Their joining was not logged after all: it is told again.</summary>
+    public IEnumerable<NodeId> Forget(IEnumerable<NodeId> announced)
     {
         foreach (var id in announced)
+        {
             if (_links.TryGetValue(id, out var link)) link.Announced = false;
+            yield return id;
+        }
     }
 
     public IEnumerable<NodeId> Lost(ClusterState state, DateTimeOffset now)
     {
         foreach (var id in state.Nodes.Where(n => n.Value.LostAt is null && LostAt(n.Key) <= now).Select(n => n.Key).ToList())
         {
-            if (_links.TryGetValue(id, out var link)) (link.Announced, link.Silent) = (false, true);
+            if (_links.TryGetValue(id, out var link)) (link.Announced, link.Told) = (false, false);
             yield return id;
         }
     }

@@ -12,49 +12,51 @@ public static class Placement
     }
 
     /// <param name="offers">Every reachable node, with what is left of it.</param>
-    /// <param name="beside">The nodes of the app's other live instances: the comparison group of the constraints.</param>
-    public static Outcome Place(AppDefinition app, InstanceId id, IReadOnlyList<Offer> offers, IReadOnlyCollection<NodeDescription> beside)
+    /// <param name="beside">The app's other live instances.</param>
+    public static Outcome Place(AppDefinition app, InstanceId id, IReadOnlyList<Offer> offers, ComparisonGroup beside)
     {
         Offer? best = null;
         EquatableArray<int> bestPorts = default;
         (int, double, ulong) bestScore = default;
         var refusals = new List<NoFit>();
+        var seed = Hash(HashStart, id.Text);
+        var declared = app.Ports;
         foreach (var offer in offers)
         {
-            var (ports, refusal) = Fit(app, offer, beside);
-            if (refusal is not null)
+            if (Refusal(app, offer, beside) is { } refusal)
             {
                 refusals.Add(refusal);
                 continue;
             }
-            var score = (beside.Count(n => n.Id == offer.Node.Id), offer.Load, Rendezvous(id, offer.Node.Id));
+            var score = (beside.CountOn(offer.Node.Id), offer.Load, Hash(seed, offer.Node.Id.Name));
             if (best is not null && score.CompareTo(bestScore) >= 0) continue;
-            (best, bestPorts, bestScore) = (offer, ports, score);
+            var (ports, portless) = offer.DrawPorts(declared);
+            if (portless is not null) refusals.Add(portless);
+            else (best, bestPorts, bestScore) = (offer, ports, score);
         }
         return best is null ? new Outcome.Refused(refusals.ToEquatableArray()) : new Outcome.Placed(best, bestPorts);
     }
 
-    private static (EquatableArray<int> Ports, NoFit? Refusal) Fit(AppDefinition app, Offer offer, IReadOnlyCollection<NodeDescription> beside)
+    /// <summary>Everything but the ports, which are drawn only where the instance would go.</summary>
+    private static NoFit? Refusal(AppDefinition app, Offer offer, ComparisonGroup beside)
     {
-        if (Runtime(app) is var runtime && !offer.Node.Runtimes.Contains(runtime))
-            return (default, new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, $"the node runs no {runtime} tasks"));
+        if (Runtime(app) is var runtime && !offer.Node.Runtimes.Items.Contains(runtime))
+            return new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, $"the node runs no {runtime} tasks");
         foreach (var constraint in app.Constraints)
             if (Constraints.Refusal(constraint, offer.Node, beside) is { } why)
-                return (default, new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, why));
-        if (offer.Lacks(app.Resources) is { } lacking) return (default, lacking);
-        return offer.DrawPorts(app.Ports);
+                return new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, why);
+        return offer.Lacks(app.Resources);
     }
 
     /// <summary>What a node must be able to run for this app.</summary>
     public static string Runtime(AppDefinition app) => app.Container?.Image is null ? "process" : "docker";
 
-    /// <summary>Highest-random-weight hashing: equal nodes are told apart by the pair alone, so replay chooses the same and instances spread.</summary>
-    private static ulong Rendezvous(InstanceId instance, NodeId node)
+    private const ulong HashStart = 14695981039346656037;
+
+    /// <summary>FNV-1a of instance and node, for rendezvous: equal nodes are told apart by the pair alone, so replay chooses the same and instances spread.</summary>
+    private static ulong Hash(ulong hash, string text)
     {
-        const ulong prime = 1099511628211;
-        var hash = 14695981039346656037; // FNV-1a
-        foreach (var c in instance.Text) hash = (hash ^ c) * prime;
-        foreach (var c in node.Name) hash = (hash ^ c) * prime;
+        foreach (var c in text) hash = (hash ^ c) * 1099511628211;
         return hash;
     }
 }

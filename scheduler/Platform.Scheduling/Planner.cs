@@ -46,7 +46,7 @@ public static class Planner
         var offers = state.Nodes.Values.Where(n => n.LostAt is null).Select(n => new Offer(n)).ToList();
         // Those that are being stopped do not count against UNIQUE and its kin, or no upgrade could ever follow itself (contract 5.8, from 1.9).
         // Unreachable ones do, even when they are replaced: they may still run where they are.
-        var beside = app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description).ToList();
+        var beside = new ComparisonGroup(app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description));
         var events = stops.ToList();
         var launched = 0;
         var tried = 0;

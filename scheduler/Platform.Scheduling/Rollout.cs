@@ -28,7 +28,8 @@ public static class Rollout
         var active = live.Where(i => !i.IsStopping).ToList();
         var old = active.Where(i => !app.IsCurrent(i)).ToList();
         if (app.Removing || wanted == 0) return new RolloutStep(active.Select(i => i.Id).ToEquatableArray(), 0);
-        return old.Count == 0
+        // Without its deployment a restart stops half way: whoever cancels one wants that (contract 5.4). What runs too much or too little is evened out.
+        return old.Count == 0 || !state.DeploymentsOf(app.Definition.Id).Any()
             ? Scale(state, app, active, wanted, live.Count)
             : Replace(state, app, active, old, wanted, live.Count);
     }

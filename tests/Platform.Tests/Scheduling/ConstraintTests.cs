@@ -19,7 +19,7 @@ public sealed class ConstraintTests
     private static bool Takes(ConstraintOperator op, string? value, string? mine, params string[] others)
     {
         var node = mine is null ? Node("n") : Node("n", ("rack", mine));
-        return Constraints.Refusal(new Constraint("rack", op, value), node, others.Select((o, i) => Node($"o{i}", ("rack", o))).ToList()) is null;
+        return Constraints.Refusal(new Constraint("rack", op, value), node, new ComparisonGroup(others.Select((o, i) => Node($"o{i}", ("rack", o))))) is null;
     }
 
     [Theory]
