@@ -33,7 +33,12 @@ internal sealed class UpstreamClient : IDisposable
         var services = new ServiceCollection().AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance)
             .AddSingleton(typeof(ILogger<>), typeof(NullLogger<>)).AddHttpForwarder();
         _forwarder = services.BuildServiceProvider().GetRequiredService<IHttpForwarder>();
-        _plain = new ForwarderRequestConfig { ActivityTimeout = options.IdleTimeout, Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        _plain = new ForwarderRequestConfig
+        {
+            ActivityTimeout = options.IdleTimeout,
+            Version = HttpVersion.Version11,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
         _stream = _plain with { ActivityTimeout = options.StreamIdleTimeout };
         _grpc = _stream with { Version = HttpVersion.Version20 };
     }
@@ -57,7 +62,8 @@ internal sealed class UpstreamClient : IDisposable
 
     private ForwarderRequestConfig Config(HttpRequest request)
     {
-        if (HttpProtocol.IsHttp2(request.Protocol) && request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true) return _grpc;
+        var isGrpc = request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
+        if (isGrpc && HttpProtocol.IsHttp2(request.Protocol)) return _grpc;
         if (request.Headers.Upgrade.Count > 0 || HttpMethods.IsConnect(request.Method)) return _stream;
         foreach (var accept in request.Headers.Accept)
             if (accept?.Contains("text/event-stream", StringComparison.OrdinalIgnoreCase) == true) return _stream;
