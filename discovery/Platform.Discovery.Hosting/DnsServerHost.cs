@@ -210,7 +210,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     private void Rebuild(EndpointCursor? cursor, EndpointSnapshot? snapshot = null)
     {
         if (cursor is null) return; // no table yet
-        _zone = DnsZone.Build(snapshot ?? _feed.Current, _options.Domain, _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray(), _schedulers);
+        _zone = DnsZone.Build(snapshot ?? _feed.Current, _options.Domain, _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray(), _schedulers, _zone);
     }
 
     private bool IsOurs(IPEndPoint server) => _doors.Any(x => x.Udp.EndPoint.Equals(server));

@@ -20,11 +20,12 @@ public static class DnsNames
     /// <summary>One label of any text: lower case, <c>-._</c> become hyphens, other characters vanish, no hyphen at either end.</summary>
     public static string Label(string text, int lengthMax = LabelLengthMax)
     {
-        var kept = new StringBuilder(text.Length);
+        Span<char> kept = text.Length <= 256 ? stackalloc char[text.Length] : new char[text.Length];
+        var length = 0;
         foreach (var c in text)
-            if (char.IsAsciiLetterOrDigit(c)) kept.Append(char.ToLowerInvariant(c));
-            else if (c is '-' or '.' or '_') kept.Append('-');
-        return Cut(kept.ToString().Trim('-'), lengthMax);
+            if (char.IsAsciiLetterOrDigit(c)) kept[length++] = char.ToLowerInvariant(c);
+            else if (c is '-' or '.' or '_') kept[length++] = '-';
+        return Cut(kept[..length].Trim('-').ToString(), lengthMax);
     }
 
     /// <summary>The place of hyphens that a cut leaves at the end is refilled with what follows them, as Mesos-DNS does it.</summary>
@@ -48,11 +49,12 @@ public static class DnsNames
     public static string? AppDotted(AppId app) => app.ReverseDotted is var name && name.Split('.').All(x => x.Length <= LabelLengthMax) ? name : null;
 
     /// <summary>An instance's own label, <c>web-eu-prod-k3x1a-s4</c>: app, hash of the task id, tail of the node's name.</summary>
-    public static string InstanceLabel(AppId app, InstanceId instance, NodeId node, int hashLength = 5)
+    /// <param name="appName">The app's <see cref="AppId.ReverseDotted"/>.</param>
+    public static string InstanceLabel(string appName, InstanceId instance, NodeId node, int hashLength = 5)
     {
         var tail = Label(node.Name[(node.Name.LastIndexOf('-') + 1)..], 12);
         var suffix = tail.Length == 0 ? $"-{Hash(instance.TaskId, hashLength)}" : $"-{Hash(instance.TaskId, hashLength)}-{tail}";
-        return AppLabel(app, LabelLengthMax - suffix.Length) + suffix;
+        return Label(appName, LabelLengthMax - suffix.Length) + suffix;
     }
 
     /// <summary>The first characters of the zbase32 form of a SHA-1: a name, not a seal.</summary>

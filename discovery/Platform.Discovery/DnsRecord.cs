@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Platform.Discovery;
@@ -29,14 +30,14 @@ public sealed record DnsRecord(DnsType Type, int TtlSeconds, ImmutableArray<byte
 
     public static DnsRecord HostInfo(string cpu, string os, int ttlSeconds) => Text(ttlSeconds, cpu, os) with { Type = DnsType.HINFO };
 
-    /// <param name="targetWire">The target in wire form: many records share one.</param>
-    public static DnsRecord Service(int port, string target, ReadOnlySpan<byte> targetWire, int ttlSeconds)
+    public static DnsRecord Service(int port, string target, int ttlSeconds)
     {
+        var targetWire = DnsNames.ToWire(target);
         var data = new byte[6 + targetWire.Length];
         BinaryPrimitives.WriteUInt16BigEndian(data.AsSpan(2), 1); // priority 0, weight 1: all alike
         BinaryPrimitives.WriteUInt16BigEndian(data.AsSpan(4), (ushort)port);
-        targetWire.CopyTo(data.AsSpan(6));
-        return new DnsRecord(DnsType.SRV, ttlSeconds, System.Runtime.InteropServices.ImmutableCollectionsMarshal.AsImmutableArray(data), target);
+        targetWire.CopyTo(data, 6);
+        return new DnsRecord(DnsType.SRV, ttlSeconds, ImmutableCollectionsMarshal.AsImmutableArray(data), target);
     }
 
     public static DnsRecord Authority(string server, string mailbox, uint serial, int refresh, int retry, int expire, int minimum, int ttlSeconds)
@@ -97,10 +98,26 @@ public sealed record DnsRecord(DnsType Type, int TtlSeconds, ImmutableArray<byte
     }
 }
 
-/// <summary>Everything a name has, one set a type. A name with no set at all exists because names below it do (RFC 8020).</summary>
-public sealed record DnsNode(ImmutableArray<ImmutableArray<DnsRecord>> Sets)
+/// <summary>Everything a name has, one set a type. A name with no set at all exists because an app, or names below it, do (RFC 8020).</summary>
+public sealed class DnsNode
 {
-    public static readonly DnsNode Empty = new(ImmutableArray<ImmutableArray<DnsRecord>>.Empty);
+    public static readonly DnsNode Empty = new([]);
+
+    private DnsNode(ImmutableArray<ImmutableArray<DnsRecord>> sets) => Sets = sets;
+
+    public ImmutableArray<ImmutableArray<DnsRecord>> Sets { get; }
+
+    /// <summary>A node of records that are all of one type.</summary>
+    public static DnsNode Of(IReadOnlyCollection<DnsRecord> set) => set.Count == 0 ? Empty : new([[.. set]]);
+
+    /// <summary>A node of addresses of either kind, each once.</summary>
+    public static DnsNode Addresses(IEnumerable<DnsRecord> addresses)
+    {
+        var (four, six, seen) = (new List<DnsRecord>(), new List<DnsRecord>(), new HashSet<DnsRecord>(DataComparer.Instance));
+        foreach (var record in addresses)
+            if (seen.Add(record)) (record.Type == DnsType.A ? four : six).Add(record);
+        return six.Count == 0 ? Of(four) : four.Count == 0 ? Of(six) : new([[.. four], [.. six]]);
+    }
 
     public ImmutableArray<DnsRecord> Of(DnsType type)
     {
@@ -109,11 +126,24 @@ public sealed record DnsNode(ImmutableArray<ImmutableArray<DnsRecord>> Sets)
         return [];
     }
 
-    /// <summary>Two apps whose names mangle to one share it: their sets are merged.</summary>
-    public DnsNode With(ImmutableArray<DnsRecord> set)
+    /// <summary>Both nodes' records in one, each once.</summary>
+    public DnsNode With(DnsNode other) => new(
+    [
+        .. Sets.Concat(other.Sets).GroupBy(x => x[0].Type).Select(x => x.SelectMany(set => set).Distinct(DataComparer.Instance).ToImmutableArray()),
+    ]);
+
+    /// <summary>Compares records by content; the record's own equality compares the arrays' identity.</summary>
+    private sealed class DataComparer : IEqualityComparer<DnsRecord>
     {
-        for (var i = 0; i < Sets.Length; i++)
-            if (Sets[i][0].Type == set[0].Type) return new DnsNode(Sets.SetItem(i, Sets[i].AddRange(set)));
-        return new DnsNode(Sets.Add(set));
+        public static readonly DataComparer Instance = new();
+
+        public bool Equals(DnsRecord? x, DnsRecord? y) => x is not null && y is not null && x.Type == y.Type && x.Data.AsSpan().SequenceEqual(y.Data.AsSpan());
+
+        public int GetHashCode(DnsRecord record)
+        {
+            var hash = new HashCode();
+            hash.AddBytes(record.Data.AsSpan());
+            return hash.ToHashCode();
+        }
     }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
 using Platform.Model;
@@ -34,16 +33,20 @@ public sealed class DnsZone
     private readonly Dictionary<string, DnsNode> _nodes;
     private readonly Dictionary<string, DnsNode>.AlternateLookup<ReadOnlySpan<char>> _bySpan;
 
-    private DnsZone(string apex, EndpointCursor cursor, Dictionary<string, DnsNode> nodes)
+    private readonly DnsDomains _domains;
+    private readonly Dictionary<AppId, DnsAppRecords> _apps;
+
+    private DnsZone(DnsDomains domains, EndpointCursor cursor, Dictionary<string, DnsNode> nodes, Dictionary<AppId, DnsAppRecords> apps)
     {
-        Apex = apex;
+        _domains = domains;
+        _apps = apps;
         Cursor = cursor;
         _nodes = nodes;
         _bySpan = nodes.GetAlternateLookup<ReadOnlySpan<char>>();
-        Authority = nodes[apex].Of(DnsType.SOA)[0];
+        Authority = nodes[Apex].Of(DnsType.SOA)[0];
     }
 
-    public string Apex { get; }
+    public string Apex => _domains.Apex;
     public EndpointCursor Cursor { get; }
 
     /// <summary>The apex's SOA, which goes with every "no".</summary>
@@ -68,191 +71,74 @@ public sealed class DnsZone
         return ok;
     }
 
-    public static DnsZone Build(EndpointSnapshot snapshot, string domain, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers) =>
-        new Builder(domain).Build(snapshot, nameServers, schedulers);
+    /// <param name="before">An earlier zone of the same domain, whose unchanged apps are taken over.</param>
+    public static DnsZone Build(
+        EndpointSnapshot snapshot, string domain, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers, DnsZone? before = null)
+    {
+        var domains = DnsDomains.Of(domain);
+        return new Builder(domains, before?._domains == domains ? before._apps : null).Build(snapshot, nameServers, schedulers);
+    }
 
     /// <summary>As a zone file, sorted; for tests and for people.</summary>
     public override string ToString() => string.Join('\n', _nodes
         .OrderBy(x => string.Join('.', x.Key.Split('.').Reverse()), StringComparer.Ordinal)
         .SelectMany(x => x.Value.Sets.IsEmpty ? [$"{x.Key}. ; empty"] : x.Value.Sets.SelectMany(s => s.Select(r => $"{x.Key}. {r}"))));
 
-    private sealed class Builder(string domain)
+    private sealed class Builder(DnsDomains domains, Dictionary<AppId, DnsAppRecords>? before)
     {
-        private readonly string _apex = ApexOf(domain);
-        private readonly string _slaveDomain = Twin(domain, "slave");
-        private readonly string _containerDomain = Twin(domain, "containerip");
-        private readonly Dictionary<string, DnsNode> _nodes = new(StringComparer.Ordinal);
-
-        /// <summary><c>marathon.mesos</c> and <c>slave</c> make <c>marathon.slave.mesos</c>.</summary>
-        private static string Twin(string domain, string kind) =>
-            ApexOf(domain) is var apex && apex == domain ? $"{kind}.{apex}" : $"{domain[..domain.IndexOf('.', StringComparison.Ordinal)]}.{kind}.{apex}";
+        private readonly Dictionary<string, DnsNode> _nodes = new(before?.Count * 40 ?? 64, StringComparer.Ordinal);
 
         public DnsZone Build(EndpointSnapshot snapshot, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
         {
-            _nodes.EnsureCapacity(64 + snapshot.Services.Values.Sum(x => 16 + (2 * x.Endpoints.Count)));
             AddServers(snapshot, nameServers, schedulers);
-            foreach (var entry in snapshot.Services.Values) AddApp(entry);
-            return new DnsZone(_apex, snapshot.Cursor, _nodes);
+            var apps = new Dictionary<AppId, DnsAppRecords>(snapshot.Services.Count);
+            foreach (var (app, entry) in snapshot.Services)
+            {
+                var records = DnsAppRecords.Of(entry, domains, before?.GetValueOrDefault(app));
+                apps[app] = records;
+                foreach (var (name, node) in records.Names) Add(name, node);
+            }
+            return new DnsZone(domains, snapshot.Cursor, _nodes, apps);
         }
 
         private void AddServers(EndpointSnapshot snapshot, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
         {
-            var ns = $"ns1.{_apex}";
-            _nodes[_apex] = DnsNode.Empty
-                .With([DnsRecord.Authority(ns, $"root.{ns}", unchecked((uint)snapshot.Revision), 60, 600, 86400, NegativeTtlSeconds, NegativeTtlSeconds)])
-                .With([DnsRecord.NameServer(ns, ServerTtlSeconds)]);
-            AddAddresses(ns, nameServers.Select(x => DnsRecord.Address(x, ServerTtlSeconds)));
+            var ns = $"ns1.{domains.Apex}";
+            _nodes[domains.Apex] = DnsNode
+                .Of([DnsRecord.Authority(ns, $"root.{ns}", unchecked((uint)snapshot.Revision), 60, 600, 86400, NegativeTtlSeconds, NegativeTtlSeconds)])
+                .With(DnsNode.Of([DnsRecord.NameServer(ns, ServerTtlSeconds)]));
+            Add(ns, DnsNode.Addresses(nameServers.Select(x => DnsRecord.Address(x, ServerTtlSeconds))));
 
-            if (schedulers.Leader is { } leader)
-            {
-                var record = DnsRecord.Address(leader, InstanceTtlSeconds);
-                AddAddresses($"leader.{_apex}", [record]);
-                if (domain != _apex) AddAddresses(domain, [record]);
-                if (schedulers.Port > 0)
-                    Add($"_leader._tcp.{_apex}", [DnsRecord.Service(schedulers.Port, $"leader.{_apex}", DnsNames.ToWire($"leader.{_apex}"), InstanceTtlSeconds)]);
-            }
-            AddAddresses($"master.{_apex}", schedulers.All.Select(x => DnsRecord.Address(x, InstanceTtlSeconds)));
+            var leader = DnsNode.Addresses(schedulers.Leader is { } address ? [DnsRecord.Address(address, InstanceTtlSeconds)] : []);
+            Add($"leader.{domains.Apex}", leader);
+            if (domains.Apps != domains.Apex) Add(domains.Apps, leader);
+            if (schedulers.Leader is not null && schedulers.Port > 0)
+                Add($"_leader._tcp.{domains.Apex}", DnsNode.Of([DnsRecord.Service(schedulers.Port, $"leader.{domains.Apex}", InstanceTtlSeconds)]));
+            Add($"master.{domains.Apex}", DnsNode.Addresses(schedulers.All.Select(x => DnsRecord.Address(x, InstanceTtlSeconds))));
             for (var i = 0; i < schedulers.All.Count; i++)
-                AddAddresses(string.Create(CultureInfo.InvariantCulture, $"master{i}.{_apex}"), [DnsRecord.Address(schedulers.All[i], InstanceTtlSeconds)]);
-            AddAddresses($"slave.{_apex}", snapshot.Nodes.Values.Select(x => Parse(x.Address)).OfType<IPAddress>().Distinct()
-                .Select(x => DnsRecord.Address(x, InstanceTtlSeconds)));
+                Add(string.Create(CultureInfo.InvariantCulture, $"master{i}.{domains.Apex}"), DnsNode.Addresses([DnsRecord.Address(schedulers.All[i], InstanceTtlSeconds)]));
+            Add($"slave.{domains.Apex}", DnsNode.Addresses(snapshot.Nodes.Values
+                .Select(x => IPAddress.TryParse(x.Address, out var node) ? node : null).OfType<IPAddress>().Select(x => DnsRecord.Address(x, InstanceTtlSeconds))));
 
             // A prober learns from it which revision this server answers from.
-            Add($"revision.{domain}", [DnsRecord.Text(InstanceTtlSeconds, snapshot.Revision.ToString(CultureInfo.InvariantCulture), snapshot.Cursor.Epoch)]);
+            Add($"revision.{domains.Apps}",
+                DnsNode.Of([DnsRecord.Text(InstanceTtlSeconds, snapshot.Revision.ToString(CultureInfo.InvariantCulture), snapshot.Cursor.Epoch)]));
         }
 
-        /// <summary>
-        /// Both spellings of the name, each with its node twin. An app without a ready instance keeps its names and has no data:
-        /// a client walking its search list must not go on to another name because this one is being deployed.
-        /// </summary>
-        private void AddApp(ServiceEntry entry)
-        {
-            var app = entry.Service.App;
-            var spellings = new List<(string Name, string Srv)> { (DnsNames.AppLabel(app), "_" + DnsNames.AppLabel(app, DnsNames.LabelLengthMax - 1)) };
-            if (DnsNames.AppDotted(app) is { } dotted && dotted != spellings[0].Name) spellings.Add((dotted, "_" + dotted));
-
-            var sets = new AppSets();
-            foreach (var endpoint in entry.Endpoints.Values) AddInstance(endpoint, sets);
-            foreach (var (name, srv) in spellings)
-            {
-                AddAddresses($"{name}.{domain}", sets.Addresses);
-                AddAddresses($"{name}.{_slaveDomain}", sets.NodeAddresses);
-                foreach (var ((port, protocol), records) in sets.Services)
-                    Add($"{(port.Length == 0 ? "" : $"_{port}.")}{srv}._{protocol}.{domain}", [.. records]);
-                foreach (var (protocol, records) in sets.NodeServices) Add($"{srv}._{protocol}.{_slaveDomain}", [.. records]);
-            }
-        }
-
-        /// <summary>What an app's names share; filled instance by instance.</summary>
-        private sealed class AppSets
-        {
-            public HashSet<DnsRecord> Seen { get; } = new(AddressComparer.Instance);
-            public List<DnsRecord> Addresses { get; } = [];
-            public HashSet<DnsRecord> NodesSeen { get; } = new(AddressComparer.Instance);
-            public List<DnsRecord> NodeAddresses { get; } = [];
-
-            /// <summary>By port label (none, <c>port0</c>, the port's name) and protocol.</summary>
-            public SortedDictionary<(string Port, string Protocol), List<DnsRecord>> Services { get; } = [];
-
-            public SortedDictionary<string, List<DnsRecord>> NodeServices { get; } = new(StringComparer.Ordinal);
-        }
-
-        private void AddInstance(Endpoint endpoint, AppSets sets)
-        {
-            if (Parse(endpoint.Address) is not { } nodeAddress) return;
-            var containerAddress = endpoint.ContainerAddress is { } text ? Parse(text) : null;
-            var published = endpoint.Ports.Any(x => x.HostPort > 0);
-
-            // The address that works with the advertised ports: the node's where host ports are published, else the container's own.
-            var onNode = published || containerAddress is null;
-            var address = DnsRecord.Address(onNode ? nodeAddress : containerAddress!, InstanceTtlSeconds);
-            var node = DnsRecord.Address(nodeAddress, InstanceTtlSeconds);
-            if (sets.Seen.Add(address)) sets.Addresses.Add(address);
-            if (sets.NodesSeen.Add(node)) sets.NodeAddresses.Add(node);
-
-            var label = DnsNames.InstanceLabel(endpoint.App, endpoint.Instance, endpoint.Node);
-            if (_nodes.ContainsKey($"{label}.{domain}")) label = DnsNames.InstanceLabel(endpoint.App, endpoint.Instance, endpoint.Node, 12); // 25 bits of hash do collide
-            var name = $"{label}.{domain}";
-            Add(name, [address]);
-            Add($"{label}.{_slaveDomain}", [node]);
-            if (endpoint.Ports.IsEmpty) return;
-
-            var target = (Name: name, Wire: DnsNames.ToWire(name));
-            var containerTarget = target;
-            if (onNode && containerAddress is not null && endpoint.Ports.Any(x => x.HostPort == 0))
-            {
-                // Some of its ports are published and some are not: those need a name that leads to the container.
-                containerTarget = ($"{label}.{_containerDomain}", DnsNames.ToWire($"{label}.{_containerDomain}"));
-                Add(containerTarget.Name, [DnsRecord.Address(containerAddress, InstanceTtlSeconds)]);
-            }
-            var slaveTarget = (Name: $"{label}.{_slaveDomain}", Wire: DnsNames.ToWire($"{label}.{_slaveDomain}"));
-            foreach (var port in endpoint.Ports) AddPort(port, target, containerTarget, slaveTarget, sets);
-        }
-
-        private static void AddPort(EndpointPort port, (string Name, byte[] Wire) target, (string Name, byte[] Wire) containerTarget,
-            (string Name, byte[] Wire) slaveTarget, AppSets sets)
-        {
-            var number = port.HostPort > 0 ? port.HostPort : port.ContainerPort ?? 0;
-            if (number == 0) return;
-            var to = port.HostPort > 0 ? target : containerTarget;
-            var record = DnsRecord.Service(number, to.Name, to.Wire, InstanceTtlSeconds);
-            var label = port.Name is { Length: > 0 } given ? DnsNames.Label(given, DnsNames.LabelLengthMax - 1) : "";
-            var numbered = string.Create(CultureInfo.InvariantCulture, $"port{port.Index}");
-            foreach (var protocol in port.Protocol.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            {
-                Of(sets.Services, ("", protocol)).Add(record);
-                Of(sets.Services, (numbered, protocol)).Add(record);
-                if (label.Length > 0 && label != numbered) Of(sets.Services, (label, protocol)).Add(record);
-                if (port.HostPort > 0) Of(sets.NodeServices, protocol).Add(DnsRecord.Service(number, slaveTarget.Name, slaveTarget.Wire, InstanceTtlSeconds));
-            }
-        }
-
-        private static List<DnsRecord> Of<TKey>(SortedDictionary<TKey, List<DnsRecord>> sets, TKey key) where TKey : notnull
-        {
-            if (!sets.TryGetValue(key, out var set)) sets[key] = set = [];
-            return set;
-        }
-
-        private void AddAddresses(string name, IEnumerable<DnsRecord> addresses)
-        {
-            var any = false;
-            foreach (var set in addresses.GroupBy(x => x.Type))
-            {
-                Add(name, [.. set]);
-                any = true;
-            }
-            if (!any) Touch(name);
-        }
-
-        private void Add(string name, ImmutableArray<DnsRecord> set)
-        {
-            if (set.IsEmpty || name.Length > DnsNames.NameLengthMax) return;
-            Touch(name);
-            _nodes[name] = _nodes[name].With(set);
-        }
-
-        /// <summary>Makes a name exist, and with it every name above it: a name above one that exists must not be denied.</summary>
-        private void Touch(string name)
+        /// <summary>Two apps whose names mangle to one share it. With a name, every name above it exists: RFC 8020 forbids denying those.</summary>
+        private void Add(string name, DnsNode node)
         {
             if (name.Length > DnsNames.NameLengthMax) return;
-            while (_nodes.TryAdd(name, DnsNode.Empty) && name != _apex) name = name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];
+            if (!_nodes.TryAdd(name, node))
+            {
+                _nodes[name] = _nodes[name].With(node);
+                return;
+            }
+            var bySpan = _nodes.GetAlternateLookup<ReadOnlySpan<char>>();
+            for (var parent = Parent(name); !bySpan.ContainsKey(parent); parent = Parent(parent)) bySpan[parent] = DnsNode.Empty;
         }
 
-        private static IPAddress? Parse(string address) => IPAddress.TryParse(address, out var parsed) ? parsed : null;
-    }
-
-    /// <summary>Compares address records by content; the record's own equality compares the arrays' identity.</summary>
-    private sealed class AddressComparer : IEqualityComparer<DnsRecord>
-    {
-        public static readonly AddressComparer Instance = new();
-
-        public bool Equals(DnsRecord? x, DnsRecord? y) => x is not null && y is not null && x.Type == y.Type && x.Data.AsSpan().SequenceEqual(y.Data.AsSpan());
-
-        public int GetHashCode(DnsRecord record)
-        {
-            var hash = new HashCode();
-            hash.AddBytes(record.Data.AsSpan());
-            return hash.ToHashCode();
-        }
+        /// <summary>The apex is there before all others, so that the walk up ends there.</summary>
+        private static ReadOnlySpan<char> Parent(ReadOnlySpan<char> name) => name[(name.IndexOf('.') + 1)..];
     }
 }

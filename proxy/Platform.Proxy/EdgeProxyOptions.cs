@@ -27,8 +27,11 @@ public sealed record EdgeProxyOptions
     /// <summary>The same for WebSockets, event streams and gRPC, whose silence is normal.</summary>
     public TimeSpan StreamIdleTimeout { get; init; } = TimeSpan.FromHours(1);
 
-    /// <summary>How long a connection to a task is kept for the next request. Below the idle timeouts of common servers (5 s), so that it is we who close.</summary>
-    public TimeSpan PooledConnectionIdleTimeout { get; init; } = TimeSpan.FromSeconds(4);
+    /// <summary>
+    /// How long a connection to a task is kept for the next request. With the second that it may take to be noticed, below the idle timeouts of
+    /// common servers (5 s), so that it is we who close.
+    /// </summary>
+    public TimeSpan PooledConnectionIdleTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
     /// <summary>Client connections open at one time; further ones are closed at once.</summary>
     public int ConnectionsMax { get; init; } = 50_000;

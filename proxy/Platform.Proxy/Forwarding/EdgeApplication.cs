@@ -75,7 +75,7 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
             var exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
             var failure = FailureOf(error, exception);
             if (failure is not Failure.Client) target.Upstream.Failed();
-            if (failure is Failure.Connect || error == ForwarderError.Request) target.Upstream.SuspectUntil(Environment.TickCount64 + (long)SuspectFor.TotalMilliseconds);
+            if (error == ForwarderError.Request) target.Upstream.SuspectUntil(Environment.TickCount64 + (long)SuspectFor.TotalMilliseconds);
             if (MayRetry(context, error, failure, attempt))
             {
                 route.Tally.Retried();
@@ -145,9 +145,11 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
         context.Response.Clear();
         return failure switch
         {
-            Failure.Connect => AnswerAsync(context, StatusCodes.Status502BadGateway, $"a task of {route.Spec.App} could not be reached: {ConnectReason(exception)}"),
+            Failure.Connect => AnswerAsync(context, StatusCodes.Status502BadGateway,
+                $"a task of {route.Spec.App} could not be reached: {ConnectReason(exception)}"),
             Failure.Timeout => AnswerAsync(context, StatusCodes.Status504GatewayTimeout, $"a task of {route.Spec.App} did not answer in time"),
-            Failure.Client => AnswerAsync(context, status is >= 400 and < 500 ? status : StatusCodes.Status400BadRequest, "the request's body could not be read"),
+            Failure.Client => AnswerAsync(context, status is >= 400 and < 500 ? status : StatusCodes.Status400BadRequest,
+                "the request's body could not be read"),
             _ => AnswerAsync(context, StatusCodes.Status502BadGateway, $"a task of {route.Spec.App} broke the exchange off"),
         };
     }

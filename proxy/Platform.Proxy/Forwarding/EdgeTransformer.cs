@@ -29,7 +29,8 @@ internal sealed class EdgeTransformer : HttpTransformer
         SetForwarded(proxyRequest.Headers, httpContext);
     }
 
-    public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+    public override async ValueTask<bool> TransformResponseAsync(
+        HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
     {
         var copied = await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken).ConfigureAwait(false);
         if (copied && proxyResponse is not null && proxyResponse.Headers.NonValidated.TryGetValues("Connection", out var connection))

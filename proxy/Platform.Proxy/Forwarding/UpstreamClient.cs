@@ -14,7 +14,10 @@ namespace Platform.Proxy.Forwarding;
 /// <summary>YARP's forwarder and the connections to tasks that it uses: one pool for all apps, keyed by address and port.</summary>
 internal sealed class UpstreamClient : IDisposable
 {
+    private static readonly TimeSpan CarefulIdleTimeout = TimeSpan.FromSeconds(1);
+
     private readonly OnceInvoker _pooled;
+    private readonly OnceInvoker _careful;
     private readonly OnceInvoker _fresh;
     private readonly IHttpForwarder _forwarder;
     private readonly ForwarderRequestConfig _plain;
@@ -23,30 +26,44 @@ internal sealed class UpstreamClient : IDisposable
 
     public UpstreamClient(EdgeProxyOptions options)
     {
-        _pooled = Invoker(options, Timeout.InfiniteTimeSpan);
-        _fresh = Invoker(options, TimeSpan.Zero);
+        _pooled = Invoker(options, Timeout.InfiniteTimeSpan, options.PooledConnectionIdleTimeout);
+        _careful = Invoker(options, Timeout.InfiniteTimeSpan, CarefulIdleTimeout);
+        _fresh = Invoker(options, TimeSpan.Zero, TimeSpan.Zero);
         // Its logger writes lines for every request; we count instead.
         var services = new ServiceCollection().AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance)
             .AddSingleton(typeof(ILogger<>), typeof(NullLogger<>)).AddHttpForwarder();
         _forwarder = services.BuildServiceProvider().GetRequiredService<IHttpForwarder>();
-        _plain = new ForwarderRequestConfig { ActivityTimeout = options.IdleTimeout, Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        _plain = new ForwarderRequestConfig
+        {
+            ActivityTimeout = options.IdleTimeout,
+            Version = HttpVersion.Version11,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
         _stream = _plain with { ActivityTimeout = options.StreamIdleTimeout };
         _grpc = _stream with { Version = HttpVersion.Version20 };
     }
 
     /// <param name="fresh">Uses a connection that no request has used before: a retry must not meet the next stale one of the pool.</param>
     public ValueTask<ForwarderError> SendAsync(HttpContext context, string prefix, bool fresh) =>
-        _forwarder.SendAsync(context, prefix, fresh ? _fresh : _pooled, Config(context.Request), EdgeTransformer.Instance);
+        _forwarder.SendAsync(context, prefix, fresh ? _fresh : PoolFor(context.Request), Config(context.Request), EdgeTransformer.Instance);
+
+    /// <summary>
+    /// What may not be sent twice must not meet a connection that the task is just about to close for idleness; so it only gets ones that were
+    /// idle for less than any server's patience.
+    /// </summary>
+    private OnceInvoker PoolFor(HttpRequest request) => RequestRules.IsIdempotent(request.Method) ? _pooled : _careful;
 
     public void Dispose()
     {
         _pooled.Dispose();
+        _careful.Dispose();
         _fresh.Dispose();
     }
 
     private ForwarderRequestConfig Config(HttpRequest request)
     {
-        if (HttpProtocol.IsHttp2(request.Protocol) && request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true) return _grpc;
+        var isGrpc = request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
+        if (isGrpc && HttpProtocol.IsHttp2(request.Protocol)) return _grpc;
         if (request.Headers.Upgrade.Count > 0 || HttpMethods.IsConnect(request.Method)) return _stream;
         foreach (var accept in request.Headers.Accept)
             if (accept?.Contains("text/event-stream", StringComparison.OrdinalIgnoreCase) == true) return _stream;
@@ -54,7 +71,7 @@ internal sealed class UpstreamClient : IDisposable
     }
 
     [SuppressMessage("Reliability", "CA2000", Justification = "The invoker disposes its handler.")]
-    private static OnceInvoker Invoker(EdgeProxyOptions options, TimeSpan connectionLifetime) => new(new SocketsHttpHandler
+    private static OnceInvoker Invoker(EdgeProxyOptions options, TimeSpan connectionLifetime, TimeSpan idleTimeout) => new(new SocketsHttpHandler
     {
         UseProxy = false,
         UseCookies = false,
@@ -62,7 +79,7 @@ internal sealed class UpstreamClient : IDisposable
         AutomaticDecompression = DecompressionMethods.None,
         ActivityHeadersPropagator = null,
         EnableMultipleHttp2Connections = true,
-        PooledConnectionIdleTimeout = options.PooledConnectionIdleTimeout,
+        PooledConnectionIdleTimeout = idleTimeout,
         PooledConnectionLifetime = connectionLifetime,
         // Header bytes pass as they are, whatever they mean to the two sides.
         RequestHeaderEncodingSelector = static (_, _) => Encoding.Latin1,

@@ -118,7 +118,9 @@ internal static class AppLabels
         {
             if (IPNetwork.TryParse(text, out var network)) networks.Add(network);
             else if (IPAddress.TryParse(text, out var address)) networks.Add(new IPNetwork(address, address.GetAddressBytes().Length * 8));
-            else return (spec with { ClosedBecause = "HAPROXY_n_BACKEND_NETWORK_ALLOWED_ACL cannot be read" }, $"'{text}' is no network: the port answers nobody");
+            else
+                return (spec with { ClosedBecause = "HAPROXY_n_BACKEND_NETWORK_ALLOWED_ACL cannot be read" },
+                    $"'{text}' is no network: the port answers nobody");
         }
         return (spec with { AllowedSources = networks.ToEquatableArray() }, null);
     }

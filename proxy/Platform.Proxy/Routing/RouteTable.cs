@@ -77,7 +77,9 @@ internal sealed class RouteTable
                 new RouteProblem(loser.Spec.App, $"port {loser.Spec.Index}", $"host name {x.Key} belongs to {x.Value.Winner.Spec.App}"))))
             .OrderBy(x => x.App).ThenBy(x => x.Where, StringComparer.Ordinal).ThenBy(x => x.Reason, StringComparer.Ordinal);
 
-    /// <param name="touched">The apps that may differ from <paramref name="previous"/>, where the caller knows them; otherwise all are compared, by reference.</param>
+    /// <param name="touched">
+    /// The apps that may differ from <paramref name="previous"/>, where the caller knows them; otherwise all are compared, by reference.
+    /// </param>
     public static RouteTable Build(RouteTable previous, EndpointSnapshot snapshot, string domain, IEnumerable<AppId>? touched = null)
     {
         var draft = new Draft(previous, domain);

@@ -49,7 +49,9 @@ internal sealed class Upstream(InstanceId instance)
 
     public void Failed() => Interlocked.Increment(ref _failures);
 
-    /// <summary>Others are preferred until then. Without this a dead endpoint, which never has anything in flight, would be every request's first choice.</summary>
+    /// <summary>
+    /// Others are preferred until then. Without this a dead endpoint, which never has anything in flight, would be every request's first choice.
+    /// </summary>
     public void SuspectUntil(long tickMs) => Volatile.Write(ref _suspectUntilMs, tickMs);
 
     public bool IsSuspect(long nowTickMs) => Volatile.Read(ref _suspectUntilMs) is var until and not 0 && nowTickMs < until;

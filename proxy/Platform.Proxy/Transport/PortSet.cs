@@ -28,7 +28,9 @@ internal sealed partial class PortSet(Func<Socket, int, ValueTask> accepted, Tim
     {
         get
         {
-            lock (_reading) return [.. _failed.Values.Select(x => x.Problem).OrderBy(x => x.EndPoint.Port).ThenBy(x => x.EndPoint.Address.ToString(), StringComparer.Ordinal)];
+            lock (_reading)
+                return [.. _failed.Values.Select(x => x.Problem)
+                    .OrderBy(x => x.EndPoint.Port).ThenBy(x => x.EndPoint.Address.ToString(), StringComparer.Ordinal)];
         }
     }
 
@@ -68,7 +70,7 @@ internal sealed partial class PortSet(Func<Socket, int, ValueTask> accepted, Tim
         lock (_reading)
         {
             // a wildcard socket on the same port already takes this address's connections
-            if (_addresses.Any(x => x.Equals(address) || x.Equals(IPAddress.IPv6Any) || (x.Equals(IPAddress.Any) && address.AddressFamily == AddressFamily.InterNetwork))) return;
+            if (_addresses.Any(x => Covers(x, address))) return;
             _addresses.Add(address);
             foreach (var port in _wanted) TryOpen(new IPEndPoint(address, port));
         }
@@ -116,6 +118,9 @@ internal sealed partial class PortSet(Func<Socket, int, ValueTask> accepted, Tim
             _wanted.Clear();
         }
     }
+
+    private static bool Covers(IPAddress open, IPAddress address) =>
+        open.Equals(address) || open.Equals(IPAddress.IPv6Any) || (open.Equals(IPAddress.Any) && address.AddressFamily == AddressFamily.InterNetwork);
 
     private void TryOpen(IPEndPoint endPoint)
     {

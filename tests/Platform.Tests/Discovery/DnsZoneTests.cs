@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using Platform.Discovery;
 using Platform.Model;
@@ -30,7 +29,7 @@ public sealed class DnsZoneTests
     public void An_instances_label_fits_whatever_the_apps_length()
     {
         var app = AppId.Parse("/" + new string('a', 80));
-        var label = DnsNames.InstanceLabel(app, InstanceId.Derive("c", app, 1), NodeId.Parse("ip-10-0-0-254"));
+        var label = DnsNames.InstanceLabel(app.ReverseDotted, InstanceId.Derive("c", app, 1), NodeId.Parse("ip-10-0-0-254"));
         Assert.True(label.Length <= 63, label);
         Assert.EndsWith("-254", label);
     }
@@ -121,21 +120,47 @@ public sealed class DnsZoneTests
         Assert.Equal(5000, targets.Select(x => x.Target).Distinct().Count());
     }
 
+    /// <summary>Bytes allocated stand for the work done: they are the same on a busy machine.</summary>
     [Fact]
-    public void A_zone_of_ten_thousand_endpoints_is_built_in_a_blink()
+    public void A_zone_of_ten_thousand_endpoints_costs_little_and_a_change_of_one_less()
     {
-        var snapshot = Large(1000, 10);
-        DnsZone.Build(snapshot, "marathon.mesos", [], DnsSchedulers.None);
-        var best = Enumerable.Range(0, 5).Min(_ =>
-        {
-            var began = Stopwatch.GetTimestamp();
-            DnsZone.Build(snapshot, "marathon.mesos", [], DnsSchedulers.None);
-            return Stopwatch.GetElapsedTime(began);
-        });
-        Assert.True(best < TimeSpan.FromMilliseconds(500), $"took {best.TotalMilliseconds} ms"); // 100 ms is the aim; a shared test machine gets room
+        var world = new World();
+        var first = DnsZone.Build(world.Apply(LargeChanges(1000, 10)).Snapshot, "marathon.mesos", [], DnsSchedulers.None);
+        var start = GC.GetAllocatedBytesForCurrentThread();
+        DnsZone.Build(world.Snapshot, "marathon.mesos", [], DnsSchedulers.None);
+        var all = GC.GetAllocatedBytesForCurrentThread() - start;
+        world.Down("/app7", 70);
+        start = GC.GetAllocatedBytesForCurrentThread();
+        DnsZone.Build(world.Snapshot, "marathon.mesos", [], DnsSchedulers.None, first);
+        var one = GC.GetAllocatedBytesForCurrentThread() - start;
+        Assert.True(all < 50_000_000 && one < 8_000_000, $"a whole zone takes {all} bytes, a changed one {one}");
     }
 
-    private static EndpointSnapshot Large(int apps, int instances)
+    [Fact]
+    public void A_zone_that_takes_over_from_an_earlier_one_equals_one_built_afresh()
+    {
+        var random = new Random(42);
+        var world = new World().Node("n-1", "10.0.0.1");
+        DnsZone? zone = null;
+        for (var i = 0; i < 400; i++)
+        {
+            var app = $"/g{random.Next(2)}/app{random.Next(4)}";
+            switch (random.Next(6))
+            {
+                case 0: world.App(app, World.Port(0, 10000 + random.Next(3), random.Next(2) == 0 ? "http" : null)); break;
+                case 1: world.Gone(app); break;
+                case 2: world.Down(app, random.Next(8)); break;
+                default: world.Up(app, random.Next(8), $"n-{random.Next(2)}", $"10.0.0.{random.Next(3)}", "172.18.0.5", World.At(0, random.Next(3), "http", 80), World.At(1, 0, null, 81)); break;
+            }
+            if (random.Next(3) == 0) continue;
+            zone = DnsZone.Build(world.Snapshot, "marathon.mesos", [IPAddress.Loopback], DnsSchedulers.None, zone);
+            Assert.Equal(DnsZone.Build(world.Snapshot, "marathon.mesos", [IPAddress.Loopback], DnsSchedulers.None).ToString(), zone.ToString());
+        }
+    }
+
+    private static EndpointSnapshot Large(int apps, int instances) => new World().Apply(LargeChanges(apps, instances)).Snapshot;
+
+    private static EndpointChange[] LargeChanges(int apps, int instances)
     {
         var changes = new List<EndpointChange>();
         for (var a = 0; a < apps; a++)
@@ -145,7 +170,7 @@ public sealed class DnsZoneTests
                 changes.Add(new EndpointChange.EndpointSet(World.Endpoint($"/app{a}", (a * instances) + i, $"node-{i % 4}", $"10.0.{i % 4}.1", "172.18.0.5",
                     World.At(0, 31000 + (i % 1000), "http", 80, 10000 + a))));
         }
-        return new World().Apply([.. changes]).Snapshot;
+        return [.. changes];
     }
 
     private static DnsAnswer Ask(string name, DnsType type, uint turn = 0) => DnsAnswers.Of(Zone, new DnsQuestion(name, (ushort)type, 1), turn);

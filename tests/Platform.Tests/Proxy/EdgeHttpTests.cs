@@ -108,7 +108,8 @@ public sealed class EdgeHttpTests
 
 
             """.ReplaceLineEndings("\r\n"));
-        var seen = answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..].Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal);
+        var body = answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
+        var seen = body.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal);
         Assert.Equal(
         [
             $"Host: web.marathon.mesos:{port}", "X-Forwarded-For: 127.0.0.1", $"X-Forwarded-Host: web.marathon.mesos:{port}", $"X-Forwarded-Port: {port}",
@@ -123,7 +124,8 @@ public sealed class EdgeHttpTests
         using var backend = new RawBackend(async socket =>
         {
             await RawBackend.HeadAsync(socket);
-            await RawBackend.SendAsync(socket, "HTTP/1.1 200 Fine\r\nConnection: close, X-Inner\r\nX-Inner: 1\r\nX-Outer: 2\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok");
+            await RawBackend.SendAsync(socket, "HTTP/1.1 200 Fine\r\nConnection: close, X-Inner\r\nX-Inner: 1\r\nX-Outer: 2\r\n"
+                + "Keep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok");
         });
         var port = await world.AppAsync("/web");
         await world.ReadyAsync("/web", backend.Port);

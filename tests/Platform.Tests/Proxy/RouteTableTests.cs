@@ -164,7 +164,8 @@ public sealed class RouteTableTests(ITestOutputHelper output)
                 costs.Add(watch.Elapsed.TotalMicroseconds);
             }
             costs.Sort();
-            output.WriteLine($"one endpoint changed, app {(known ? "known" : "found by comparing all")}: median {costs[costs.Count / 2]:0.0} µs, least {costs[0]:0.0} µs");
+            var how = known ? "known" : "found by comparing all";
+            output.WriteLine($"one endpoint changed, app {how}: median {costs[costs.Count / 2]:0.0} µs, least {costs[0]:0.0} µs");
         }
         Assert.Equal(apps, table.Apps.Count());
     }
@@ -179,7 +180,8 @@ public sealed class RouteTableTests(ITestOutputHelper output)
         return (app, random.Next(6) switch
         {
             0 => new EndpointChange.ServiceRemoved(app),
-            1 or 2 => Service(app, port, ("HAPROXY_0_VHOST", $"h{random.Next(3)}.example.com,x.{RouteTexts.Domain}"), ("HAPROXY_0_MODE", random.Next(4) == 0 ? "tcp" : "http")),
+            1 or 2 => Service(app, port,
+                ("HAPROXY_0_VHOST", $"h{random.Next(3)}.example.com,x.{RouteTexts.Domain}"), ("HAPROXY_0_MODE", random.Next(4) == 0 ? "tcp" : "http")),
             3 => new EndpointChange.EndpointRemoved(app, RouteTexts.Instance(app, random.Next(4))),
             _ => Ready(app, random.Next(4), port),
         });

@@ -1,0 +1,237 @@
+using Platform.Agent.Core;
+using Platform.Discovery;
+using Platform.Model;
+using Platform.Scheduling;
+
+namespace Platform.Simulation;
+
+/// <summary>What the platform promises, checked by other means than those by which it is kept, while it happens.</summary>
+internal sealed class Checks(World world)
+{
+    private sealed record Expectation(AppVersion? Version)
+    {
+        /// <summary>Something was asked since that may remove the app, or make it again.</summary>
+        public bool MayGo { get; set; }
+        public bool MayCome { get; set; }
+    }
+
+    private readonly Dictionary<InstanceId, NodeId> _made = [];
+    private readonly Dictionary<long, EndpointSnapshot> _tables = [];
+    private readonly Dictionary<NodeId, DateTimeOffset> _joinedAt = [];
+    private readonly HashSet<InstanceId> _forced = [];
+    private readonly Dictionary<AppId, Expectation> _expected = [];
+    private ClusterState _state = ClusterState.Empty;
+
+    public void Recovered(ClusterState state)
+    {
+        _state = state;
+        foreach (var app in _expected.Keys) CheckAcknowledged(app);
+    }
+
+    public void Committed(Step step)
+    {
+        _state = step.After;
+        var apps = new HashSet<AppId>();
+        foreach (var folded in step.Events)
+        {
+            switch (folded.Event)
+            {
+                case SchedulerEvent.InstanceStopRequested x: CheckCapacity(folded, x); break;
+                case SchedulerEvent.InstanceDrained { Forced: true } x: _forced.Add(x.Instance); break;
+                case SchedulerEvent.NodeJoined x: _joinedAt[x.Node.Id] = x.At; break;
+                case SchedulerEvent.InstancePlaced x: apps.Add(x.App); break;
+                case SchedulerEvent.DeploymentStarted x: apps.UnionWith(x.Set.Select(d => d.Id)); break;
+                default: break;
+            }
+        }
+        foreach (var node in step.DirtyNodes) CheckNode(node);
+        foreach (var app in apps) CheckConstraints(app);
+        foreach (var change in step.EndpointChanges.OfType<EndpointChange.EndpointSet>()) CheckReady(change.Endpoint);
+        foreach (var app in _expected.Keys) CheckAcknowledged(app);
+    }
+
+    /// <summary>The scheduler's table at this revision is what every replica at this revision must hold.</summary>
+    public void Published(EndpointSnapshot table)
+    {
+        Same(Projected(_state), table, "the scheduler's endpoint table is not what its state says");
+        _tables[table.Revision] = table;
+    }
+
+    public void Replicated(NodeId node, EndpointSnapshot table)
+    {
+        if (_tables.TryGetValue(table.Revision, out var original)) Same(original, table, $"the endpoint table of {node} differs from the scheduler's at revision {table.Revision}");
+    }
+
+    /// <summary>A container is made.</summary>
+    public void Made(InstanceId instance, NodeId node) =>
+        Promise(_made.TryAdd(instance, node), $"a second container is made for {instance}, on {node} after {_made.GetValueOrDefault(instance)}", instance.Text);
+
+    public void Runs(SimulatedNode node, SimulatedContainer container)
+    {
+        // Those the scheduler gave up while their node was lost are let go as soon as the node hears of it; nobody can promise for them.
+        var running = node.Engine.Containers.Values.Where(c => c.State == ContainerState.Running && _state.Instance(c.Id) is not null).ToList();
+        var used = running.Aggregate(default(Resources), (sum, c) => sum + c.Assignment.App.Resources);
+        var total = node.Description.Total;
+        Promise(used.Cpus <= total.Cpus && used.MemMib <= total.MemMib, $"{node.Id} runs more than it has: {used} of {total}", node.Id.Name);
+        Promise(container.Assignment.HostPorts.All(p => running.Count(c => c.Assignment.HostPorts.Contains(p)) <= 1), $"a port of {container.Id} runs twice on {node.Id}", node.Id.Name);
+    }
+
+    /// <summary>A container gets its SIGTERM or SIGKILL.</summary>
+    public void Stopping(SimulatedNode node, SimulatedContainer container)
+    {
+        if (_state.Instance(container.Id) is not { } instance || instance.Node != node.Id) return; // given up while its node was lost
+        var check = container.Assignment.App.HealthChecks.Items.FirstOrDefault();
+        if (check is { MaxConsecutiveFailures: > 0 } && container.FailedInARow > check.MaxConsecutiveFailures) return; // killed for its health
+        Promise(instance.IsStopping, $"{container.Id} is stopped although it shall run", container.Id.Text);
+        if (_forced.Contains(container.Id)) return;
+        foreach (var other in world.Nodes)
+        {
+            if (other.InFlightTo(container.Id) == 0) continue;
+            if (!_state.Nodes.TryGetValue(other.Id, out var known) || known.LostAt is not null || _joinedAt[other.Id] > instance.StopAt) continue; // lost on the way
+            Promise(false, $"{container.Id} is stopped while {other.Id} has {other.InFlightTo(container.Id)} requests in flight to it", container.Id.Text);
+        }
+    }
+
+    public void Asked(AppId app, bool mayRemove)
+    {
+        if (_expected.TryGetValue(app, out var expected)) (expected.MayGo, expected.MayCome) = (expected.MayGo || mayRemove, expected.MayCome || !mayRemove);
+    }
+
+    /// <summary>A rollback is asked for, which may make the app anything it was.</summary>
+    public void MayChange(AppId app) => _expected.Remove(app);
+
+    public void Acknowledged(AppId app, AppVersion? version) => _expected[app] = new Expectation(version);
+
+    private void CheckAcknowledged(AppId id)
+    {
+        var expected = _expected[id];
+        var version = _state.App(id)?.Definition.Version;
+        if (expected.Version is { } acknowledged)
+            Promise(version is null ? expected.MayGo : version >= acknowledged, $"{id} was acknowledged at {acknowledged} and is {version?.ToString() ?? "gone"}", id.Path);
+        else
+            Promise(version is null || expected.MayCome, $"{id} was acknowledged as deleted and is back", id.Path);
+    }
+
+    private void CheckNode(NodeId id)
+    {
+        if (!_state.Nodes.TryGetValue(id, out var node)) return;
+        var held = node.Instances.Select(i => _state.Instance(i)!).ToList();
+        var used = held.Aggregate(default(Resources), (sum, i) => sum + i.Resources);
+        var total = node.Description.Total;
+        Promise(used.Cpus <= total.Cpus && used.MemMib <= total.MemMib && used.DiskMib <= total.DiskMib, $"{id} is promised {used} of {total}", id.Name);
+        var ports = held.SelectMany(i => i.HostPorts.Items).Where(p => p > 0).ToList();
+        Promise(ports.Count == ports.Distinct().Count(), $"{id} is promised a port twice: {string.Join(' ', ports.Order())}", id.Name);
+    }
+
+    private void CheckConstraints(AppId id)
+    {
+        if (!_state.Apps.TryGetValue(id, out var app)) return;
+        var live = app.Instances.Values.Where(i => !i.IsStopping).ToList();
+        if (id == Workload.Unique)
+            Promise(live.Count == live.Select(i => i.Node).Distinct().Count(), $"{id} has two instances on one node", id.Path);
+        if (id == Workload.TwoARack)
+            Promise(live.CountBy(i => _state.Nodes[i.Node].Description.Attributes["rack"]).All(c => c.Value <= 2), $"{id} has three instances in one rack", id.Path);
+    }
+
+    /// <summary>A healthy one that we stop of our own accord leaves as many as the app's upgrade strategy asks for.</summary>
+    private void CheckCapacity(Folded folded, SchedulerEvent.InstanceStopRequested stop)
+    {
+        if (stop.Reason is not (StopReason.Replaced or StopReason.Scaled) || folded.Before.Instance(stop.Instance) is not { } instance) return;
+        var app = folded.Before.Apps[instance.App];
+        bool Healthy(Instance i) => !i.IsStopping && app.IsReady(i) && folded.Before.IsReachable(i);
+        if (!Healthy(instance)) return;
+        var left = app.Instances.Values.Count(Healthy) - 1;
+        var least = (int)Math.Ceiling(app.Definition.Instances * app.Definition.UpgradeStrategy.MinimumHealthCapacity - 1e-9);
+        Promise(left >= least, $"stopping {stop.Instance} leaves {left} healthy instances of {instance.App}, {least} must stay", instance.App.Path);
+    }
+
+    private void CheckReady(Endpoint endpoint)
+    {
+        var container = world.Nodes.First(n => n.Id == endpoint.Node).Engine.Containers.GetValueOrDefault(endpoint.Instance);
+        if (container is null) return; // it has just gone, and the news is on its way
+        Promise(container.Assignment.App.HealthChecks.IsEmpty || container.WasReady, $"{endpoint.Instance} is published and was never ready", endpoint.Instance.Text);
+    }
+
+    /// <summary>Long after the last fault: what is wanted is, and nothing else.</summary>
+    public void Converged()
+    {
+        Promise(world.Scheduler.IsAlive, "the scheduler is down", "scheduler");
+        var state = world.Scheduler.State;
+        foreach (var (id, app) in state.Apps)
+        {
+            Promise(!app.Removing, $"{id} is still being removed", id.Path);
+            var ready = app.Instances.Values.Count(i => !i.IsStopping && app.IsReady(i) && state.IsReachable(i));
+            Promise(ready == app.Instances.Count, $"{id} has {app.Instances.Count} instances, {ready} of them ready", id.Path);
+            var short_ = app.Definition.Instances - ready;
+            if (short_ == 0 || IsHeld(state, id)) continue;
+            Promise(short_ > 0 || Blocked(state, app), $"{id} has {ready} instances instead of {app.Definition.Instances}", id.Path);
+            Promise(Blocked(state, app), $"{id} has {ready} of {app.Definition.Instances} instances, and a node could take one more", id.Path);
+        }
+        foreach (var deployment in state.Deployments.Values)
+            Promise(deployment.Affected.Any(a => state.Apps.TryGetValue(a, out var app) && Blocked(state, app)), $"deployment {deployment.Id} of {string.Join(' ', deployment.Affected)} does not finish", deployment.Id);
+        foreach (var node in world.Nodes) CheckTruth(state, node);
+    }
+
+    private void CheckTruth(ClusterState state, SimulatedNode node)
+    {
+        Promise(state.Nodes.TryGetValue(node.Id, out var known) && known.LostAt is null, $"{node.Id} has not come back", node.Id.Name);
+        var there = node.Engine.Containers.Values.ToDictionary(c => c.Id, c => c.State);
+        foreach (var wanted in known!.Instances) Promise(there.GetValueOrDefault(wanted) == ContainerState.Running, $"{wanted} does not run on {node.Id}", wanted.Text);
+        foreach (var left in there.Keys.Where(i => !known.Instances.Contains(i))) Promise(false, $"{left} is left over on {node.Id}, {there[left]}", left.Text);
+        Promise(node.Served is not null, $"the proxy of {node.Id} serves nothing", node.Id.Name);
+        Same(world.Scheduler.Table.Current, node.Served!, $"the proxy of {node.Id} does not serve the scheduler's table");
+    }
+
+    public void Quiet(long revision, long actions)
+    {
+        Promise(world.Log.Revision == revision, $"{world.Log.Revision - revision} events in a minute in which nothing was asked", "log");
+        Promise(world.Actions == actions, $"{world.Actions - actions} actions of agents in a minute in which nothing was asked", "acts");
+    }
+
+    /// <summary>Waits behind an earlier step of its deployment.</summary>
+    private static bool IsHeld(ClusterState state, AppId app) => state.DeploymentsOf(app).Any(d => d.IsHeld(app));
+
+    /// <summary>By an oracle of its own: no node could take one more.</summary>
+    private static bool Blocked(ClusterState state, AppState app)
+    {
+        var id = app.Definition.Id;
+        var live = app.Instances.Values.Where(i => !i.IsStopping).ToList();
+        return app.Definition.Instances > 0 && !state.Nodes.Values.Any(n =>
+            n.Description.Total.Cpus - n.Used.Cpus >= app.Definition.Resources.Cpus - 1e-9
+            && n.Description.Total.MemMib - n.Used.MemMib >= app.Definition.Resources.MemMib
+            && n.Description.TaskPortMax - n.Description.TaskPortMin + 1 - n.UsedPorts.Count >= app.Definition.Ports.Count
+            && (id != Workload.Unique || live.All(i => i.Node != n.Description.Id))
+            && (id != Workload.TwoARack || live.Count(i => Rack(state, i.Node) == Rack(state, n.Description.Id)) < 2)
+            && (app.Definition.Constraints.All(c => c.Operator != ConstraintOperator.GroupBy) || FitsGroup(state, live, n.Description.Id)));
+    }
+
+    private static bool FitsGroup(ClusterState state, List<Instance> live, NodeId node)
+    {
+        var mine = live.Count(i => Rack(state, i.Node) == Rack(state, node));
+        return mine == 0 || mine <= live.Count - mine;
+    }
+
+    private static string Rack(ClusterState state, NodeId node) => state.Nodes[node].Description.Attributes["rack"];
+
+    private static EndpointSnapshot Projected(ClusterState state)
+    {
+        var table = new EndpointTable();
+        table.Apply(Projections.Complete(state));
+        return table.Current;
+    }
+
+    private static void Same(EndpointSnapshot expected, EndpointSnapshot actual, string promise)
+    {
+        foreach (var app in expected.Services.Keys.Union(actual.Services.Keys))
+        {
+            var (e, a) = (expected.Services.GetValueOrDefault(app), actual.Services.GetValueOrDefault(app));
+            Promise(e is not null && a is not null && e.Service == a.Service && e.Endpoints.SequenceEqual(a.Endpoints), $"{promise}, for {app}", app.Path);
+        }
+        Promise(expected.Nodes.SequenceEqual(actual.Nodes), $"{promise}, for the nodes", "node");
+    }
+
+    private static void Promise(bool kept, string promise, string key)
+    {
+        if (!kept) throw new PromiseBrokenException(promise, key);
+    }
+}

@@ -1,0 +1,97 @@
+using System.Text.Json;
+using Platform.Model;
+using Platform.Scheduling;
+
+namespace Platform.Simulation;
+
+/// <summary>A user who deploys, scales, changes, deletes, forces, cancels and kills, and remembers what was acknowledged.</summary>
+internal sealed class Workload(World world)
+{
+    /// <summary>Five apps, each with a trait of its own; what it says here about constraints is what the checks hold the platform to.</summary>
+    public const int Apps = 5;
+
+    public static readonly AppId Unique = AppId.Parse("/a1");
+    public static readonly AppId TwoARack = AppId.Parse("/a2");
+    private int _operation;
+
+    public void Begin() => world.Clock.After(world.Chance.Seconds(0.5, 3), Next);
+
+    private void Next()
+    {
+        if (world.Calm) return;
+        if (world.Scheduler.IsAlive) Act();
+        world.Clock.After(world.Chance.Hits(0.2) ? world.Chance.Seconds(0.01, 0.2) : world.Chance.Seconds(0.5, 12), Next);
+    }
+
+    private void Act()
+    {
+        var state = world.Scheduler.State;
+        var app = AppId.Parse($"/a{world.Chance.Below(Apps)}");
+        var force = world.Chance.Hits(0.4);
+        var instances = state.Apps.TryGetValue(app, out var known) ? known.Instances.Keys.ToList() : [];
+        switch (world.Chance.Below(20))
+        {
+            case < 5: Send(app, Put(app, Body(app), force)); break;
+            case < 10: Send(app, Put(app, $$"""{"instances":{{world.Chance.Below(7)}}}""", force)); break;
+            case < 11: Send(app, new Command.RestartApp(app, force) { Origin = ChangeOrigin.Internal }); break;
+            case < 13: Send(app, new Command.DeleteApp(app, world.Chance.Hits(0.7)) { Origin = ChangeOrigin.Internal }, mayRemove: true); break;
+            case < 16 when instances.Count > 0:
+                Send(app, new Command.KillInstances([world.Chance.Of(instances)], world.Chance.Hits(0.3), force) { Origin = ChangeOrigin.Internal });
+                break;
+            case < 18 when !state.Deployments.IsEmpty:
+                var deployment = world.Chance.Of(state.Deployments.Values.ToList());
+                foreach (var touched in deployment.Affected.ToList()) world.Checks.MayChange(touched);
+                Send(app, new Command.CancelDeployment(deployment.Id, force) { Origin = ChangeOrigin.Internal }, mayRemove: true);
+                break;
+            default: Send(app, new Command.ResetDelay(app) { Origin = ChangeOrigin.Internal }); break;
+        }
+    }
+
+    public static Command Put(AppId app, string body, bool force) => new Command.WriteApps(
+        [new AppWrite(app, JsonDocument.Parse(body).RootElement)], Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal };
+
+    private void Send(AppId app, Command command, bool mayRemove = false)
+    {
+        world.Trace.Note($"asks for {app}", command);
+        world.Checks.Asked(app, mayRemove);
+        world.Scheduler.Ask(command, decision =>
+        {
+            world.Trace.Note($"answer for {app}", decision is Decision.Refused refused ? refused.Rejection.Message : decision is null ? "none" : "accepted");
+            if (decision is Decision.Accepted) world.Checks.Acknowledged(app, world.Scheduler.State.App(app)?.Definition.Version);
+        });
+    }
+
+    private string Body(AppId app)
+    {
+        var kind = app.Path[^1] - '0';
+        var check = kind is 1 or 3 or 4
+            ? $$""", "healthChecks":[{"protocol":"MESOS_HTTP","path":"/","portIndex":0,"delaySeconds":0,"intervalSeconds":{{1 + world.Chance.Below(3)}},"timeoutSeconds":1,"gracePeriodSeconds":5,"maxConsecutiveFailures":{{world.Chance.Below(3)}}}]"""
+            : "";
+        var constraint = kind switch
+        {
+            1 when world.Bug != SeededBug.ForgetUnique => """, "constraints":[["hostname","UNIQUE"]]""",
+            2 => """, "constraints":[["rack","MAX_PER","2"]]""",
+            4 => """, "constraints":[["rack","GROUP_BY","2"]], "dependencies":["/a3"]""",
+            _ => "",
+        };
+        var strategy = world.Chance.Below(4) switch
+        {
+            0 => """{"minimumHealthCapacity":0.5,"maximumOverCapacity":0}""",
+            1 => """{"minimumHealthCapacity":1,"maximumOverCapacity":0}""",
+            2 => """{"minimumHealthCapacity":0.7,"maximumOverCapacity":0.5}""",
+            _ => """{"minimumHealthCapacity":1,"maximumOverCapacity":1}""",
+        };
+        var unreachable = world.Chance.Below(3) switch
+        {
+            0 => """{"inactiveAfterSeconds":0,"expungeAfterSeconds":0}""",
+            1 => """{"inactiveAfterSeconds":5,"expungeAfterSeconds":60}""",
+            _ => """{"inactiveAfterSeconds":0,"expungeAfterSeconds":30}""",
+        };
+        var image = kind == 0 ? """, "container":{"type":"DOCKER","docker":{"image":"busybox"}}""" : "";
+        return $$"""
+            {"cmd":"serve", "instances":{{world.Chance.Below(6)}}, "cpus":{{0.1 * (1 + world.Chance.Below(8)):0.0}}, "mem":{{32 * (1 + world.Chance.Below(8))}},
+             "labels":{"op":"{{++_operation}}"}, "portDefinitions":[{"port":0}{{(kind == 2 ? """, {"port":0}""" : "")}}], "upgradeStrategy":{{strategy}},
+             "unreachableStrategy":{{unreachable}}, "backoffSeconds":1, "maxLaunchDelaySeconds":20, "taskKillGracePeriodSeconds":{{world.Chance.Below(4)}}{{check}}{{constraint}}{{image}}}
+            """;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Reflection;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using Platform.Model;
+using Platform.Scheduler;
+using Platform.Scheduling;
+
+namespace Platform.Tests.Scheduling;
+
+/// <summary>Kinds and fields of events only grow: the golden file of each kind must be readable for ever.</summary>
+public sealed class SchedulerEventTests
+{
+    private static readonly DateTimeOffset At = new(2026, 1, 2, 3, 4, 5, 678, TimeSpan.Zero);
+    private static readonly AppVersion Version = new(At);
+    private static readonly InstanceId Id = InstanceId.Derive("c1", AppId.Parse("/shop/web"), 7);
+    private static readonly NodeId Node = NodeId.Parse("n1");
+    private static readonly AppDefinition App = World.Definition("/shop/web", 2) with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
+    private static readonly HealthState Alive = new() { FirstSuccessAt = At, LastSuccessAt = At, Seen = true };
+
+    private static readonly NodeDescription Description = new()
+    {
+        Id = Node, Address = "10.0.0.1", Total = new Resources(4, 8192, 1000), TaskPortMin = 31000, TaskPortMax = 31099,
+        Attributes = EquatableMap.Empty.With("rack", "r1"), Runtimes = ["docker"],
+    };
+
+    private static readonly Deployment Deployment = new()
+    {
+        Id = "d1", Version = Version, StartedAt = At, Originals = [new OriginalApp(App.Id, null)],
+        Steps = [new DeploymentStep([new DeploymentAction(DeploymentActionKind.StartApplication, App.Id)]), new DeploymentStep([new DeploymentAction(DeploymentActionKind.ScaleApplication, App.Id)])],
+    };
+
+    /// <summary>One of each kind, in an order in which they could happen.</summary>
+    private static readonly SchedulerEvent[] OfEachKind =
+    [
+        new SchedulerEvent.ClusterFounded("c1") { At = At },
+        new SchedulerEvent.NodeJoined(Description) { At = At },
+        new SchedulerEvent.DeploymentStarted(Deployment, [App], [AppId.Parse("/old")], new ChangeOrigin("127.0.0.1", "/v2/apps", ChangeKind.AppWritten)) { At = At },
+        new SchedulerEvent.DeploymentStepStarted("d1", 1) { At = At },
+        new SchedulerEvent.DeploymentStepSucceeded("d1", 1) { At = At },
+        new SchedulerEvent.InstancePlaced(Id, 7, App.Id, Version, Node, [31000], new Resources(0.5, 64, 0)) { At = At },
+        new SchedulerEvent.InstanceReported(Id, Phase.Running, At, "172.18.0.2", [Alive]) { At = At },
+        new SchedulerEvent.NodeLost(Node) { At = At },
+        new SchedulerEvent.InstanceStopRequested(Id, StopReason.Replaced) { At = At },
+        new SchedulerEvent.InstanceDrained(Id, true) { At = At },
+        new SchedulerEvent.InstanceEnded(Id, new InstanceEnd(TerminalState.Failed, "Container exited with status 137 (SIGKILL)", 137, true, false, At)) { At = At },
+        new SchedulerEvent.LaunchDelayReset(App.Id) { At = At },
+        new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At },
+        new SchedulerEvent.DeploymentSucceeded("d1") { At = At },
+        new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
+    ];
+
+    private static IEnumerable<string> Names => typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!);
+    public static TheoryData<string> Kinds => [.. Names];
+
+    private static SchedulerEvent Of(string kind) => OfEachKind.Single(e => KindOf(e.GetType()) == kind);
+    private static string KindOf(Type type) => (string)typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Single(a => a.DerivedType == type).TypeDiscriminator!;
+
+    [Fact]
+    public void Every_kind_has_a_name_and_an_example()
+    {
+        var kinds = typeof(SchedulerEvent).GetNestedTypes().Where(t => t.IsSubclassOf(typeof(SchedulerEvent))).ToList();
+        Assert.Equal(kinds.Select(KindOf).Order(), Names.Order());
+        Assert.Equal(kinds.Select(k => k.Name).Order(), OfEachKind.Select(e => e.GetType().Name).Order());
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void Every_kind_folds(string kind)
+    {
+        var e = Of(kind);
+        Assert.Equal(1, ClusterStateBefore(e).Fold(e).Revision - ClusterStateBefore(e).Revision);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void Every_kind_survives_the_log(string kind)
+    {
+        var written = SchedulerJson.Write(Of(kind));
+        Assert.Equal(Of(kind), SchedulerJson.ReadEvent(written));
+        Golden.Check($"scheduling/events/{kind}.json", JsonNode.Parse(written)!.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+        Assert.Equal(Of(kind), SchedulerJson.ReadEvent(Encoding.UTF8.GetBytes(Golden.Read($"scheduling/events/{kind}.json"))));
+    }
+
+    [Fact]
+    public void A_state_survives_its_snapshot()
+    {
+        var state = ClusterState.Empty;
+        foreach (var e in OfEachKind)
+        {
+            state = state.Fold(e);
+            var written = SchedulerJson.Write(state);
+            Assert.Equal(Encoding.UTF8.GetString(written), Encoding.UTF8.GetString(SchedulerJson.Write(SchedulerJson.ReadState(written))));
+        }
+    }
+
+    private static ClusterState ClusterStateBefore(SchedulerEvent e) =>
+        OfEachKind.TakeWhile(x => x != e).Aggregate(ClusterState.Empty, (state, x) => state.Fold(x));
+}
