@@ -69,7 +69,7 @@ internal static class PlatformUp
     {
         bool Joined() => scheduler.Loop.Current.State.Nodes.TryGetValue(options.NodeName, out var n) && n.LostAt is null;
         var views = node.Views.Current;
-        while (!Joined() || node.Endpoints.Current.Cursor.Epoch != scheduler.ClusterId || views.Served.Values.Any(c => c.Epoch != scheduler.ClusterId))
+        while (!Joined() || views.Served.Values.Any(c => c.Epoch != scheduler.ClusterId || c.Revision < scheduler.Endpoints.Revision))
             views = await node.Views.ChangedAsync(views, stopping).ConfigureAwait(false);
         Console.WriteLine($"ready   node {options.NodeName} at {node.Agent.NodeAddress}, cluster {scheduler.ClusterId}, data in {options.Data}");
     }

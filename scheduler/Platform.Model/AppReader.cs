@@ -16,9 +16,9 @@ public static class AppReader
         var problems = new ProblemList();
         if (Shape(body, problems) is not { } update) return Refuse(problems, RefusalFamily.InvalidJson);
         if (new JsonAt(body, "", problems).Member("id") is null) problems.Add("/id", "error.path.missing");
-        if (problems.Any) return Refuse(problems, RefusalFamily.InvalidJson);
+        if (problems.AnyMisread) return Refuse(problems, RefusalFamily.InvalidJson);
         var id = ParseId(update.Id!, within, problems);
-        if (within is not null && (id == within || !id.IsWithin(within)) && !problems.Any)
+        if (within is not null && (id == within || !id.IsWithin(within)) && !problems.AnyMisread)
             problems.Add("/id", $"must be inside the group {within}; hint: use a relative path");
         return Complete(body, update, id, null, problems);
     }
@@ -32,7 +32,7 @@ public static class AppReader
         var problems = new ProblemList();
         if (Shape(body, problems) is not { } update) return Refuse(problems, RefusalFamily.InvalidJson);
         var version = new JsonAt(body, "", problems).Text("version");
-        if (problems.Any) return Refuse(problems, RefusalFamily.InvalidJson);
+        if (problems.AnyMisread) return Refuse(problems, RefusalFamily.InvalidJson);
         return version is null ? Complete(body, update, id, partial ? existing : null, problems) : ReadRollback(body, version, problems);
     }
 
@@ -92,7 +92,7 @@ public static class AppReader
         var overlay = new AppOverlay(update, existing, rules);
         var app = overlay.Apply(id);
         AppRules.Check(app, overlay.PortsPath, rules);
-        return rules.Any ? Refuse(rules, RefusalFamily.ObjectNotValid) : new ReadResult.App(app);
+        return rules.Any ? Refuse(rules, rules.AnyOutOfRange ? RefusalFamily.InvalidJson : RefusalFamily.ObjectNotValid) : new ReadResult.App(app);
     }
 
     private static ReadResult ReadRollback(JsonElement body, string text, ProblemList rules)

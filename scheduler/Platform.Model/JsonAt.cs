@@ -102,8 +102,8 @@ internal readonly struct JsonAt(JsonElement element, string path, ProblemList pr
     private bool InRange(double number, double min, double max)
     {
         if (number >= min && number <= max) return true;
-        problems.Add(path, number < min ? "error.min" : "error.max");
-        problems.Add(path, number < min
+        problems.AddOutOfRange(path, number < min ? "error.min" : "error.max");
+        problems.AddOutOfRange(path, number < min
             ? string.Create(CultureInfo.InvariantCulture, $"must be at least {min}, was {number}")
             : string.Create(CultureInfo.InvariantCulture, $"must be at most {max}, was {number}"));
         return false;

@@ -16,7 +16,10 @@ public abstract record ReadResult
     public sealed record Refused(Refusal Refusal) : ReadResult;
 }
 
-/// <summary>The two families of a 422 (contract 1.2). The first hides the second: a field of the wrong type has no rules yet.</summary>
+/// <summary>
+/// The two families of a 422 (contract 1.2). A value that cannot be read hides what the rules would say; one that is merely out of range does not:
+/// it is told together with them, under the first family's name.
+/// </summary>
 public enum RefusalFamily { InvalidJson, ObjectNotValid }
 
 /// <summary>Every problem of one family at once, up to <see cref="AppLimits.ProblemsMax"/>.</summary>
@@ -49,7 +52,22 @@ internal sealed class ProblemList
 {
     private readonly List<Problem> _problems = [];
 
+    private int _outOfRange;
+
     public bool Any => _problems.Count > 0;
+
+    /// <summary>Some value could not be read at all, so that what the rules say of the rest would be guesswork.</summary>
+    public bool AnyMisread => _problems.Count > _outOfRange;
+
+    public bool AnyOutOfRange => _outOfRange > 0;
+
+    /// <summary>Of the right type, but too small or too large: the family is that of misread values, yet the rules still apply to the rest.</summary>
+    public void AddOutOfRange(string path, string reason)
+    {
+        var before = _problems.Count;
+        Add(path, reason);
+        _outOfRange += _problems.Count - before;
+    }
 
     public void Add(string path, string reason)
     {

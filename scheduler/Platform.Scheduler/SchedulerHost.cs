@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Model;
 using Platform.Scheduler.Api;
 using Platform.Scheduler.Link;
 using Platform.Scheduler.Storage;
@@ -39,6 +40,9 @@ public sealed class SchedulerHost : IAsyncDisposable
 
     public SchedulerLoop Loop { get; }
     public string ClusterId => Loop.Current.State.ClusterId;
+
+    /// <summary>Where the endpoint table stands.</summary>
+    public EndpointCursor Endpoints => _gateway.Endpoints.Current.Cursor;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);

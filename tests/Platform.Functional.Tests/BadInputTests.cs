@@ -67,7 +67,6 @@ public sealed class BadInputTests(OnePlatform one) : IClassFixture<OnePlatform>
     {
         const string body = """{"id":"/bad","cmd":"sleep 9","instances":-1,"ports":[70000],"upgradeStrategy":{"minimumHealthCapacity":1.5}}""";
         var answer = (await Api.SendAsync(HttpMethod.Post, "/v2/apps", Encoding.UTF8.GetBytes(body))).Must(HttpStatusCode.UnprocessableEntity);
-        Assert.Equal("Object is not valid", answer.Json["message"]!.GetValue<string>());
         Assert.True(answer.Json["details"]!.AsArray().Count >= 3, answer.Body);
     }
 

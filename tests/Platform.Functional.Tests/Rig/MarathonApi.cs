@@ -72,8 +72,14 @@ internal sealed class MarathonApi(Uri door) : IDisposable
     public Task<AppView> ReadyAsync(string id, double seconds = 60) => Eventually.GetAsync(
         $"{id} is ready and its deployment has ended", () => AppAsync(id), x => x.Ready == x.Instances && x.Staged == 0 && !x.Deploying, seconds);
 
-    public Task GoneAsync(string id, double seconds = 60) => Eventually.GetAsync(
-        $"{id} is gone", async () => (await GetAsync($"/v2/apps/{id.TrimStart('/')}")).Status, x => x == HttpStatusCode.NotFound, seconds);
+    /// <summary>The app is unknown at once; gone it is when its last task has ended too.</summary>
+    public async Task GoneAsync(string id, double seconds = 60)
+    {
+        var path = id.TrimStart('/');
+        await Eventually.GetAsync($"{id} is unknown", async () => (await GetAsync($"/v2/apps/{path}")).Status, x => x == HttpStatusCode.NotFound, seconds);
+        await Eventually.HoldsAsync(
+            $"{id} has no task left", async () => !(await GetAsync("/v2/tasks")).Json["tasks"]!.AsArray().Any(x => x!["appId"]!.GetValue<string>() == $"/{path}"), seconds);
+    }
 
     public void Dispose() => _http.Dispose();
 

@@ -150,10 +150,15 @@ internal sealed class PlatformUnderTest : IAsyncDisposable
     /// <summary>Id, start time and state of every container of this platform.</summary>
     public async Task<string[]> ContainersAsync()
     {
-        var ids = await Command.DockerAsync("ps", "-aq", "--no-trunc", "--filter", $"label=platform.node={NodeName}");
-        if (ids.Length == 0) return [];
-        var lines = await Command.DockerAsync(["inspect", "--format", "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}", .. ids.Split('\n')]);
-        return [.. lines.Split('\n').Order(StringComparer.Ordinal)];
+        for (var look = 1; ; look++)
+        {
+            var ids = await Command.DockerAsync("ps", "-aq", "--no-trunc", "--filter", $"label=platform.node={NodeName}");
+            if (ids.Length == 0) return [];
+            var lines = await Command.RunAsync(
+                "docker", ["inspect", "--format", "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}", .. ids.Split('\n')]);
+            if (lines.ExitCode == 0) return [.. lines.Output.Trim().Split('\n').Order(StringComparer.Ordinal)];
+            if (look == 5) throw new InvalidOperationException(lines.Errors); // one that was removed between the two looks is no failure
+        }
     }
 
     public string Log(long from = 0)
