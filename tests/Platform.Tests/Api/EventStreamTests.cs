@@ -98,7 +98,7 @@ public sealed class EventStreamTests
         Assert.Equal(
             ["api_post_event", "group_change_success", "add_health_check_event", "TASK_STAGING"],
             created.Select(StreamReading.NameOf).Where(n => n is "api_post_event" or "group_change_success" or "add_health_check_event" or "TASK_STAGING"));
-        InOrder(created, "deployment_info", "deployment_step_success", "deployment_info", "TASK_STAGING", "TASK_RUNNING", "health_status_changed_event", "instance_health_changed_event", "deployment_step_success", "deployment_success");
+        InOrder(created, "deployment_info", "deployment_step_success", "deployment_info", "TASK_RUNNING", "health_status_changed_event", "instance_health_changed_event", "deployment_step_success", "deployment_success");
         Assert.Equal("/shop", created.Single(e => e.Type == "group_change_success").Data["groupId"]!.GetValue<string>());
         Assert.Equal("/v2/apps", created[0].Data["uri"]!.GetValue<string>());
         Assert.Equal("127.0.0.1", created[0].Data["clientIp"]!.GetValue<string>());
