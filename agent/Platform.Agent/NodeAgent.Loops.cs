@@ -294,7 +294,7 @@ public sealed partial class NodeAgent
             tasks = await runtime.ListAsync(stopping).ConfigureAwait(false);
         }
         await Task.WhenAll(tasks.Select(x => runtime.SignalAsync(x.Id, force: true, stopping))).ConfigureAwait(false);
-        foreach (var task in tasks) await runtime.RemoveAsync(task.Id, stopping).ConfigureAwait(false);
+        await Task.WhenAll(tasks.Select(x => runtime.RemoveAsync(x.Id, stopping))).ConfigureAwait(false);
     }
 
     private void LogReport(InstanceReport report)

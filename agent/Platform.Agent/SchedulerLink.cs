@@ -1,5 +1,6 @@
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using Docker.DotNet;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
@@ -75,11 +76,11 @@ internal sealed partial class SchedulerLink(
             {
                 await ConverseAsync(address, backoff, stopping).ConfigureAwait(false);
             }
-            catch (Exception e) when (!stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException or FormatException or System.Text.Json.JsonException or InvalidOperationException)
+            catch (Exception e) when (!stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException or FormatException or System.Text.Json.JsonException or InvalidOperationException or RuntimeUnavailableException or DockerApiException)
             {
                 LogLost(address, e is RpcException rpc ? rpc.Status.Detail : e.Message);
             }
-            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+            catch (Exception e) when (stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException)
             {
                 return;
             }

@@ -68,6 +68,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     {
         get
         {
+            if (_deploymentsDirty || _dirtyApps.Count > 0 || _dirtyInstances.Count > 0) return DateTimeOffset.MinValue; // work left over: at once
             var times = _wakeAt.Values.Select(at => (DateTimeOffset?)at)
                 .Append(_links.NextLostAt(State))
                 .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling));
@@ -306,12 +307,12 @@ internal static class Observations
     {
         if (report.End is { } end)
             return [new SchedulerEvent.InstanceEnded(instance.Id, end) { At = now }];
-        var phase = report.Phase < instance.Phase ? instance.Phase : report.Phase; // a late report turns nothing back
-        var same = phase == instance.Phase
+        if (report.Phase < instance.Phase) return []; // it is late, or of a container made anew: it turns nothing back
+        var same = report.Phase == instance.Phase
             && report.StartedAt == instance.StartedAt
             && report.ContainerAddress == instance.ContainerAddress
             && SameVerdicts(instance.Health, report.Health);
-        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now }];
+        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now }];
     }
 
     private static bool SameVerdicts(EquatableArray<HealthState> old, EquatableArray<HealthState> now) =>
@@ -336,7 +337,7 @@ internal static class DeploymentProgress
     {
         if (action.Action == DeploymentActionKind.StartApplication || !state.Apps.TryGetValue(action.App, out var app)) return true;
         if (app.Removing || action.Action == DeploymentActionKind.StopApplication) return false; // done when the app is gone
-        return app.Instances.Count == app.Definition.Instances
-            && app.Instances.Values.All(i => !i.IsStopping && app.IsCurrent(i) && app.IsReady(i) && state.IsReachable(i));
+        var reachable = app.Instances.Values.Where(state.IsReachable).ToList(); // those on lost nodes are nobody's surplus: they may never come back
+        return reachable.Count == app.Definition.Instances && reachable.TrueForAll(i => !i.IsStopping && app.IsCurrent(i) && app.IsReady(i));
     }
 }

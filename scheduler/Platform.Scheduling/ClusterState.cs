@@ -95,7 +95,7 @@ public sealed record Instance
     public StopReason? StopReason { get; init; }
     public DateTimeOffset? StopAt { get; init; }
 
-    /// <summary>The revision that took its endpoint out of the table; 0 if it never had one.</summary>
+    /// <summary>The revision that last took its endpoint out of the table, for whatever reason; 0 if it was never there.</summary>
     public long WithdrawnRevision { get; init; }
 
     /// <summary>Every node's proxy has let go of it, or the ceiling has passed: the agent may stop it.</summary>
@@ -154,6 +154,9 @@ public sealed record Deployment
     [JsonIgnore]
     public EquatableArray<DeploymentAction> CurrentActions => CurrentStep >= 1 && CurrentStep <= Steps.Count ? Steps[CurrentStep - 1].Actions : default;
 
-    /// <summary>The app's turn has not come yet: an earlier step is still running.</summary>
-    public bool IsHeld(AppId app) => !Steps.Take(CurrentStep).Any(s => s.Actions.Items.Any(a => a.App == app)) && Affected.Contains(app);
+    /// <summary>The app's turn has not come yet: an earlier step is still running. The start of a new app is a mere word (contract 5.1); its scaling is its turn.</summary>
+    public bool IsHeld(AppId app) => !Steps.Take(CurrentStep).Any(s => IsTurnOf(s, app)) && Steps.Skip(CurrentStep).Any(s => IsTurnOf(s, app));
+
+    private static bool IsTurnOf(DeploymentStep step, AppId app) =>
+        step.Actions.Items.Any(a => a.App == app && a.Action != DeploymentActionKind.StartApplication);
 }

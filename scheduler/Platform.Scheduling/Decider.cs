@@ -131,6 +131,7 @@ public static class Decider
             return new Decision.Accepted(
                 [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now }], Reply.Done);
 
+        change.CancelAnyway(deployment);
         foreach (var original in deployment.Originals)
             if (original.Definition is { } definition) change.Set(definition);
             else if (change.State.App(original.App) is not null) change.Remove(original.App);
@@ -168,6 +169,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     private readonly SortedDictionary<AppId, AppDefinition> _set = [];
     private readonly SortedSet<AppId> _removed = [];
     private readonly HashSet<AppId> _restarted = [];
+    private Deployment? _cancelled;
 
     public ClusterState State => state;
     public DateTimeOffset Now => now;
@@ -183,6 +185,9 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         Set(definition);
         _restarted.Add(definition.Id);
     }
+
+    /// <summary>Whatever the change comes to, this deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
+    public void CancelAnyway(Deployment deployment) => _cancelled = deployment;
 
     public Decision Decide(bool force, bool created = false)
     {
@@ -211,7 +216,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             Originals = touched.Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
         };
         var affected = deployment.Affected.ToHashSet();
-        var conflicts = state.Deployments.Values.Where(d => d.Affected.Any(affected.Contains)).ToList();
+        var conflicts = state.Deployments.Values.Where(d => d.Id == _cancelled?.Id || d.Affected.Any(affected.Contains)).ToList();
         if (conflicts.Count > 0 && !force)
             return new Decision.Refused(new Rejection(RejectCode.Locked, LockedMessage) { Deployments = conflicts.Select(d => d.Id).ToEquatableArray() });
         if (state.Deployments.Count - conflicts.Count >= settings.DeploymentsMax)

@@ -13,10 +13,11 @@ public static class DeploymentPlan
     {
         var stops = before.Keys.Where(id => !after.ContainsKey(id)).Select(id => new DeploymentAction(DeploymentActionKind.StopApplication, id));
         var starts = after.Keys.Where(id => !before.ContainsKey(id)).Select(id => new DeploymentAction(DeploymentActionKind.StartApplication, id));
+        var levels = Levels(after);
         var changes = after.Values
             .Select(app => (app.Id, Action: Change(before.GetValueOrDefault(app.Id), app)))
             .Where(x => x.Action is not null)
-            .GroupBy(x => Level(x.Id, after), x => new DeploymentAction(x.Action!.Value, x.Id))
+            .GroupBy(x => levels[x.Id], x => new DeploymentAction(x.Action!.Value, x.Id))
             .OrderBy(g => g.Key);
         return new IEnumerable<DeploymentAction>[] { stops, starts }.Concat(changes)
             .Select(actions => new DeploymentStep(actions.ToEquatableArray()))
@@ -28,19 +29,7 @@ public static class DeploymentPlan
     public static IEnumerable<AppId> Meant(AppId dependency, IEnumerable<AppId> apps) => apps.Where(a => a.IsWithin(dependency));
 
     /// <summary>True if following the dependencies leads back to where one began.</summary>
-    public static bool HasCycle(ImmutableSortedDictionary<AppId, AppDefinition> apps)
-    {
-        var done = new Dictionary<AppId, bool>(); // false while being walked
-        bool Walk(AppId id)
-        {
-            if (done.TryGetValue(id, out var finished)) return !finished;
-            done[id] = false;
-            if (Below(id, apps).Any(Walk)) return true;
-            done[id] = true;
-            return false;
-        }
-        return apps.Keys.Any(Walk);
-    }
+    public static bool HasCycle(ImmutableSortedDictionary<AppId, AppDefinition> apps) => Levels(apps).Count < apps.Count;
 
     private static DeploymentActionKind? Change(AppDefinition? before, AppDefinition after)
     {
@@ -49,9 +38,29 @@ public static class DeploymentPlan
         return before.Version != after.Version ? DeploymentActionKind.ScaleApplication : null;
     }
 
-    private static int Level(AppId id, ImmutableSortedDictionary<AppId, AppDefinition> apps) =>
-        Below(id, apps).Select(below => Level(below, apps) + 1).DefaultIfEmpty(0).Max();
-
-    private static IEnumerable<AppId> Below(AppId id, ImmutableSortedDictionary<AppId, AppDefinition> apps) =>
-        apps[id].Dependencies.SelectMany(d => Meant(d, apps.Keys)).Where(a => a != id).Distinct();
+    /// <summary>
+    /// The length of each app's longest way down its dependencies; apps on or above a cycle have none. Each app is visited once, without recursion:
+    /// what users nest or chain must not cost the scheduler its stack or its time.
+    /// </summary>
+    private static Dictionary<AppId, int> Levels(ImmutableSortedDictionary<AppId, AppDefinition> apps)
+    {
+        var waitsFor = new Dictionary<AppId, int>();
+        var above = new Dictionary<AppId, List<AppId>>();
+        foreach (var (id, app) in apps)
+        {
+            var below = app.Dependencies.SelectMany(d => Meant(d, apps.Keys)).Where(a => a != id).Distinct().ToList();
+            waitsFor[id] = below.Count;
+            foreach (var dependency in below)
+                if (above.TryGetValue(dependency, out var list)) list.Add(id);
+                else above[dependency] = [id];
+        }
+        var levels = new Dictionary<AppId, int>();
+        var level = apps.Keys.Where(id => waitsFor[id] == 0).ToList();
+        for (var depth = 0; level.Count > 0; depth++)
+        {
+            foreach (var id in level) levels[id] = depth;
+            level = level.SelectMany(id => above.GetValueOrDefault(id) ?? []).Where(id => --waitsFor[id] == 0).ToList();
+        }
+        return levels;
+    }
 }

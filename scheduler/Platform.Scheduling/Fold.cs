@@ -25,9 +25,7 @@ public sealed partial record ClusterState
             SchedulerEvent.InstanceDrained x => WithInstance(x.Instance, (_, i) => i with { Drained = true }),
             SchedulerEvent.InstanceEnded x => End(x),
             SchedulerEvent.NodeJoined x => Join(x),
-            SchedulerEvent.NodeLost x => Nodes.TryGetValue(x.Node, out var node)
-                ? this with { Nodes = Nodes.SetItem(x.Node, node with { LostAt = x.At }) }
-                : this,
+            SchedulerEvent.NodeLost x => Lose(x),
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1 };
@@ -96,21 +94,23 @@ public sealed partial record ClusterState
         };
     }
 
-    private static Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
+    private Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
     {
         var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health };
-        return next with { ReadyAt = app.IsReady(next) ? instance.ReadyAt ?? x.At : null };
+        return app.IsReady(next) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
     }
+
+    /// <summary>If the table shows the instance, this event takes it out, and whoever stops it later has to wait for the proxies to have seen that.</summary>
+    private Instance Withdraw(Instance instance) => Projections.IsPublished(this, instance) ? instance with { WithdrawnRevision = Revision + 1 } : instance;
 
     private Instance RequestStop(AppState app, Instance instance, SchedulerEvent.InstanceStopRequested x)
     {
         if (instance.IsStopping) return instance;
-        var published = app.IsReady(instance) && !app.DefinitionOf(instance).Ports.IsEmpty && IsReachable(instance);
-        return instance with
+        var withdrawn = Withdraw(instance);
+        return withdrawn with
         {
             Goal = Goal.Stop, StopReason = x.Reason, StopAt = x.At,
-            WithdrawnRevision = published ? Revision + 1 : 0,
-            Drained = !published, // nobody was ever sent to it
+            Drained = withdrawn.WithdrawnRevision == 0 || app.DefinitionOf(instance).Ports.IsEmpty, // nobody was ever sent to it
         };
     }
 
@@ -137,8 +137,17 @@ public sealed partial record ClusterState
         if (end.State != TerminalState.Finished && (end.State != TerminalState.Killed || end.HealthKill))
             app = app with { LastFailure = new TaskFailure(instance.Id, instance.Node, end.State, end.Message, instance.Version, x.At) };
         // A lost node is no fault of the app; a kill by hand neither. Everything else that ends by itself delays the next launch.
-        var counts = end.State is TerminalState.Failed or TerminalState.Error or TerminalState.Finished || end.HealthKill;
+        var counts = end.State is TerminalState.Failed or TerminalState.Error or TerminalState.Finished or TerminalState.Gone || end.HealthKill;
         return counts && app.IsCurrent(instance) ? app with { Delay = LaunchDelays.AfterFailure(app.Delay, app.Definition.Backoff, x.At) } : app;
+    }
+
+    private ClusterState Lose(SchedulerEvent.NodeLost x)
+    {
+        if (!Nodes.TryGetValue(x.Node, out var node)) return this;
+        var apps = Apps.ToBuilder();
+        foreach (var instance in node.Instances.Select(i => Instance(i)!).Where(i => Projections.IsPublished(this, i)))
+            apps[instance.App] = apps[instance.App] with { Instances = apps[instance.App].Instances.SetItem(instance.Id, Withdraw(instance)) };
+        return this with { Apps = apps.ToImmutable(), Nodes = Nodes.SetItem(x.Node, node with { LostAt = x.At }) };
     }
 
     private ClusterState Join(SchedulerEvent.NodeJoined x) => this with

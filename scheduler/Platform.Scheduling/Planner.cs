@@ -36,16 +36,17 @@ public static class Planner
         if (app.Delay is { } delay && delay.Until > now)
             return new Plan(id, stops.ToEquatableArray(), Earlier(wake, delay.Until), new Explanation(step.Launch, delay.Until, default), 0, 0);
 
-        return Launch(state, app, live, step.Launch, stops, wake, now);
+        return Launch(state, app, step.Launch, stops, wake, now);
     }
 
     private static Plan Launch(
-        ClusterState state, AppState app, List<Instance> live, int count, IEnumerable<SchedulerEvent> stops, DateTimeOffset? wake, DateTimeOffset now)
+        ClusterState state, AppState app, int count, IEnumerable<SchedulerEvent> stops, DateTimeOffset? wake, DateTimeOffset now)
     {
         var definition = app.Definition;
         var offers = state.Nodes.Values.Where(n => n.LostAt is null).Select(n => new Offer(n)).ToList();
         // Those that are being stopped do not count against UNIQUE and its kin, or no upgrade could ever follow itself (contract 5.8, from 1.9).
-        var beside = live.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description).ToList();
+        // Unreachable ones do, even when they are replaced: they may still run where they are.
+        var beside = app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description).ToList();
         var events = stops.ToList();
         var launched = 0;
         var tried = 0;

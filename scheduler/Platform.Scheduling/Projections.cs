@@ -24,7 +24,7 @@ public static class Projections
     /// <summary>The instance as the endpoint table shows it; null while it is not to be reached.</summary>
     public static Endpoint? EndpointOf(ClusterState state, Instance? instance)
     {
-        if (instance is not { Goal: Goal.Run, ReadyAt: { } readyAt } || !state.IsReachable(instance)) return null;
+        if (instance?.ReadyAt is not { } readyAt || !IsPublished(state, instance)) return null;
         var definition = state.Apps[instance.App].DefinitionOf(instance);
         return new Endpoint
         {
@@ -40,6 +40,9 @@ public static class Projections
                 .ToEquatableArray(),
         };
     }
+
+    public static bool IsPublished(ClusterState state, Instance instance) =>
+        instance is { Goal: Goal.Run, ReadyAt: not null } && state.IsReachable(instance);
 
     public static Service ServiceOf(AppDefinition app) => new()
     {

@@ -79,20 +79,22 @@ public static class KillOrder
 {
     public static EquatableArray<InstanceId> Choose(ClusterState state, AppState app, IReadOnlyCollection<Instance> from, int count)
     {
-        var left = from.OrderBy(i => Rank(state, i)).ThenBy(i => Age(app, i)).ThenBy(i => i.Serial).ToList();
+        var left = from.OrderBy(i => Rank(state, app, i)).ThenBy(i => Age(app, i)).ThenBy(i => i.Serial).ToList();
         var chosen = new List<InstanceId>();
         var groupings = app.Definition.Constraints.Where(c => c.Operator == ConstraintOperator.GroupBy).ToList();
         while (chosen.Count < count && left.Count > 0)
         {
-            var victim = left.FirstOrDefault(i => groupings.All(g => IsInFullestGroup(state, g, i, left))) ?? left[0];
+            var fullest = groupings.Select(g => FullestGroups(state, g, left)).ToList();
+            var victim = left.FirstOrDefault(i => groupings.Zip(fullest).All(g => g.Second.Contains(Group(state, g.First, i)))) ?? left[0];
             left.Remove(victim);
             chosen.Add(victim.Id);
         }
         return chosen.ToEquatableArray();
     }
 
-    private static int Rank(ClusterState state, Instance instance) =>
-        !state.IsReachable(instance) ? 0 : instance.Phase switch { Phase.Staging => 1, Phase.Starting => 2, _ => 3 };
+    /// <summary>The contract's order, refined: of the running, those that are not healthy serve nobody and go before those that are.</summary>
+    private static int Rank(ClusterState state, AppState app, Instance instance) =>
+        !state.IsReachable(instance) ? 0 : instance.Phase switch { Phase.Staging => 1, Phase.Starting => 2, _ => app.IsReady(instance) ? 4 : 3 };
 
     private static long Age(AppState app, Instance instance)
     {
@@ -100,10 +102,13 @@ public static class KillOrder
         return app.Definition.KillSelection == KillSelection.YoungestFirst ? -since : since;
     }
 
-    private static bool IsInFullestGroup(ClusterState state, Constraint grouping, Instance instance, List<Instance> among)
+    private static string Group(ClusterState state, Constraint grouping, Instance instance) =>
+        Constraints.Value(state.Nodes[instance.Node].Description, grouping.Field) ?? "";
+
+    private static HashSet<string> FullestGroups(ClusterState state, Constraint grouping, List<Instance> among)
     {
-        string? Group(Instance i) => Constraints.Value(state.Nodes[i.Node].Description, grouping.Field);
-        var counts = among.CountBy(i => Group(i) ?? "").ToDictionary();
-        return counts[Group(instance) ?? ""] == counts.Values.Max();
+        var counts = among.CountBy(i => Group(state, grouping, i)).ToList();
+        var most = counts.Max(c => c.Value);
+        return counts.Where(c => c.Value == most).Select(c => c.Key).ToHashSet();
     }
 }
