@@ -167,13 +167,15 @@ public sealed class EventStreamTests
         await using var world = await ApiWorld.StartAsync(nodes: 0);
         await using var stream = await StreamReading.AttachAsync(world);
         await stream.NextAsync();
-        var line = stream.LineAsync();
-        while (!line.IsCompleted)
-        {
-            world.Clock.Advance(TimeSpan.FromSeconds(10)); // until the stream waits for it, which it soon does
-            await Task.Yield();
-        }
-        Assert.Equal("", await line);
+        Assert.Equal("", await world.PassTimeUntilAsync(stream.LineAsync()));
+    }
+
+    [Fact]
+    public async Task One_follower_too_many_is_503()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0, options: new ApiOptions { EventFollowersMax = 1 });
+        await using var stream = await StreamReading.AttachAsync(world);
+        (await world.GetAsync("/v2/events", "text/event-stream")).Must(HttpStatusCode.ServiceUnavailable);
     }
 
     [Fact]
