@@ -13,13 +13,19 @@ public sealed record ApiOptions
     /// <summary>Printed by <c>/v2/info</c> only.</summary>
     public SchedulerSettings Settings { get; init; } = new();
 
-    /// <summary>One app's JSON. A body of several apps may be <see cref="AppsPerBodyMax"/> times as long.</summary>
+    /// <summary>One app's JSON, and any other body.</summary>
     public int AppBytesMax { get; init; } = 1024 * 1024;
 
-    public int AppsPerBodyMax { get; init; } = 16;
+    /// <summary>A body of several apps, of which none may be longer than one may be alone.</summary>
+    public int AppsBytesMax { get; init; } = 16 * 1024 * 1024;
+
+    public int AppsPerBodyMax { get; init; } = 1000;
 
     /// <summary>A decision that takes longer is answered 503: whether it was made is not known.</summary>
     public TimeSpan DecisionMax { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Streams at a time; one more is answered 503.</summary>
+    public int EventFollowersMax { get; init; } = 1000;
 
     /// <summary>Events that may wait for one slow client before its stream is cut (contract 6.1).</summary>
     public int EventsWaitingMax { get; init; } = 1024;

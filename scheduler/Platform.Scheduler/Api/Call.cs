@@ -78,9 +78,10 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     /// <summary>An array of apps, none of them longer than one may be.</summary>
     public async Task<(JsonElement Body, Answer? Refusal)> ReadAppsAsync()
     {
-        var (body, refusal) = await ReadJsonAsync((long)options.AppBytesMax * options.AppsPerBodyMax).ConfigureAwait(false);
+        var (body, refusal) = await ReadJsonAsync(options.AppsBytesMax).ConfigureAwait(false);
         if (refusal is not null) return (body, refusal);
         if (body.ValueKind != JsonValueKind.Array) return (body, Answer.WrongShape(new Problem("/", "error.expected.jsarray")));
+        if (body.GetArrayLength() > options.AppsPerBodyMax) return (body, Answer.Message(413, $"The body has more than {options.AppsPerBodyMax} apps"));
         foreach (var item in body.EnumerateArray())
             if (JsonMarshal.GetRawUtf8Value(item).Length > options.AppBytesMax) return (body, TooLarge(options.AppBytesMax));
         return (body, null);

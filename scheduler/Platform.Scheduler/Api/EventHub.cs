@@ -39,13 +39,14 @@ public sealed class EventHub
         Enqueue(new EventBatch(0, [e]));
     }
 
-    /// <summary>The new follower is told that it is attached, and so are the others.</summary>
-    internal EventFollower Attach(string remoteAddress, int waitingMax)
+    /// <summary>The new follower is told that it is attached, and so are the others; null if there are too many.</summary>
+    internal EventFollower? Attach(string remoteAddress, int waitingMax, int followersMax)
     {
         var follower = new EventFollower(remoteAddress, waitingMax);
         bool closed;
         lock (_followersLock)
         {
+            if (_followers.Length >= followersMax) return null;
             _followers = _followers.Add(follower);
             closed = _closed;
         }

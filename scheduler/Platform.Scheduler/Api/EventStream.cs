@@ -18,12 +18,12 @@ internal sealed class EventStream(EventHub hub, TimeProvider time)
     {
         var http = call.Http;
         var filter = call.Query["event_type"].OfType<string>().ToHashSet(StringComparer.Ordinal);
-        http.Response.StatusCode = StatusCodes.Status200OK;
         http.Response.ContentType = "text/event-stream; charset=utf-8";
-        http.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
         if (HttpMethods.IsHead(http.Request.Method)) return;
 
-        using var follower = hub.Attach(call.ClientIp, call.Options.EventsWaitingMax);
+        using var follower = hub.Attach(call.ClientIp, call.Options.EventsWaitingMax, call.Options.EventFollowersMax)
+            ?? throw new SchedulerUnavailableException($"More than {call.Options.EventFollowersMax} clients follow the events already");
+        http.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, follower.IsCut);
         try
         {

@@ -91,7 +91,7 @@ internal static class TaskJson
         foreach (var app in apps)
         {
             var name = app.Definition.Id.Underscored;
-            var running = app.Instances.Values.Where(i => StateOf(state, i) == Running).ToList();
+            var running = app.Instances.Values.Where(i => !i.IsStopping && StateOf(state, i) == Running).ToList(); // a bridge, too, lets go of what drains
             var ports = app.Definition.Ports;
             foreach (var port in ports)
             {

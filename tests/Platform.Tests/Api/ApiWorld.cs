@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
@@ -39,13 +40,13 @@ internal sealed class ApiWorld : IAsyncDisposable
     public static readonly DateTimeOffset Start = new(2026, 1, 1, 10, 0, 0, TimeSpan.Zero);
 
     private readonly DirectoryInfo _directory;
-    private readonly SqliteClusterLog _log;
+    private readonly MoodyLog _log;
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
     private readonly List<NodeId> _nodes = [];
 
-    private ApiWorld(DirectoryInfo directory, SqliteClusterLog log, ClusterState state, ApiOptions options, SchedulerSettings settings)
+    private ApiWorld(DirectoryInfo directory, MoodyLog log, ClusterState state, ApiOptions options, SchedulerSettings settings)
     {
         (_directory, _log) = (directory, log);
         Loop = new SchedulerLoop(log, new Brain(state, settings, Clock.GetUtcNow()), Clock, NullLogger<SchedulerLoop>.Instance);
@@ -68,12 +69,13 @@ internal sealed class ApiWorld : IAsyncDisposable
     public ConcurrentQueue<Folded> Published { get; } = new();
     public HttpClient Http { get; } = new();
     public ClusterState State => Loop.Current.State;
+    public MoodyLog Log => _log;
     public string Authority => Http.BaseAddress!.Authority;
 
     public static async Task<ApiWorld> StartAsync(int nodes = 2, ApiOptions? options = null, SchedulerSettings? settings = null)
     {
         var directory = Directory.CreateTempSubdirectory("platform-api-");
-        var log = SqliteClusterLog.Open(directory.FullName);
+        var log = new MoodyLog(SqliteClusterLog.Open(directory.FullName));
         await log.AppendAsync(0, [new SchedulerEvent.ClusterFounded("11111111-2222-3333-4444-555555555555") { At = Start }], CancellationToken.None);
         var state = await log.RecoverAsync(CancellationToken.None);
         // Nodes of a test say nothing while it moves the clock; that alone makes none of them lost.
@@ -180,6 +182,24 @@ internal sealed class ApiWorld : IAsyncDisposable
         return await _log.RecoverAsync(CancellationToken.None);
     }
 
+    /// <summary>Nobody decides any more.</summary>
+    public async Task StopLoopAsync()
+    {
+        await _stopping.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _running);
+    }
+
+    /// <summary>Moves the clock until something has come of it: what waits for the time may begin to wait at any moment.</summary>
+    public async Task<T> PassTimeUntilAsync<T>(Task<T> outcome)
+    {
+        while (!outcome.IsCompleted)
+        {
+            Clock.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+        return await outcome;
+    }
+
     public async ValueTask DisposeAsync()
     {
         Hub.Close();
@@ -201,6 +221,20 @@ internal sealed class ApiWorld : IAsyncDisposable
     }
 
     private static InstanceReport Ended(Instance instance, InstanceEnd end) => new() { Id = instance.Id, Serial = instance.Serial, Phase = instance.Phase, End = end };
+}
+
+/// <summary>The real log, which can be told to take nothing.</summary>
+internal sealed class MoodyLog(SqliteClusterLog log) : IClusterLog
+{
+    public volatile bool Refuses;
+
+    public ValueTask<ClusterState> RecoverAsync(CancellationToken stopping) => log.RecoverAsync(stopping);
+
+    public ValueTask AppendAsync(long expected, ImmutableArray<SchedulerEvent> events, CancellationToken stopping) =>
+        Refuses ? throw new LogRefusedException("The disk is full", new IOException("no space left")) : log.AppendAsync(expected, events, stopping);
+
+    public ValueTask SaveSnapshotAsync(ClusterState state, CancellationToken stopping) => log.SaveSnapshotAsync(state, stopping);
+    public ValueTask DisposeAsync() => log.DisposeAsync();
 }
 
 /// <summary>Requests and answers one below the other, as a person would note them; golden files hold them.</summary>

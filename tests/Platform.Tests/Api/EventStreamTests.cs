@@ -98,7 +98,7 @@ public sealed class EventStreamTests
         Assert.Equal(
             ["api_post_event", "group_change_success", "add_health_check_event", "TASK_STAGING"],
             created.Select(StreamReading.NameOf).Where(n => n is "api_post_event" or "group_change_success" or "add_health_check_event" or "TASK_STAGING"));
-        InOrder(created, "deployment_info", "deployment_step_success", "deployment_info", "TASK_STAGING", "TASK_RUNNING", "health_status_changed_event", "instance_health_changed_event", "deployment_step_success", "deployment_success");
+        InOrder(created, "deployment_info", "deployment_step_success", "deployment_info", "TASK_RUNNING", "health_status_changed_event", "instance_health_changed_event", "deployment_step_success", "deployment_success");
         Assert.Equal("/shop", created.Single(e => e.Type == "group_change_success").Data["groupId"]!.GetValue<string>());
         Assert.Equal("/v2/apps", created[0].Data["uri"]!.GetValue<string>());
         Assert.Equal("127.0.0.1", created[0].Data["clientIp"]!.GetValue<string>());
@@ -167,13 +167,15 @@ public sealed class EventStreamTests
         await using var world = await ApiWorld.StartAsync(nodes: 0);
         await using var stream = await StreamReading.AttachAsync(world);
         await stream.NextAsync();
-        var line = stream.LineAsync();
-        while (!line.IsCompleted)
-        {
-            world.Clock.Advance(TimeSpan.FromSeconds(10)); // until the stream waits for it, which it soon does
-            await Task.Yield();
-        }
-        Assert.Equal("", await line);
+        Assert.Equal("", await world.PassTimeUntilAsync(stream.LineAsync()));
+    }
+
+    [Fact]
+    public async Task One_follower_too_many_is_503()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0, options: new ApiOptions { EventFollowersMax = 1 });
+        await using var stream = await StreamReading.AttachAsync(world);
+        (await world.GetAsync("/v2/events", "text/event-stream")).Must(HttpStatusCode.ServiceUnavailable);
     }
 
     [Fact]

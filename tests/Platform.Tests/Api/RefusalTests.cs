@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Platform.Scheduler.Api;
 using Platform.Scheduling;
 
 namespace Platform.Tests.Api;
@@ -98,6 +99,36 @@ public sealed class RefusalTests
         (await world.PutAsync("/v2/apps", $"[{App("/a", 60_000)},{App("/b", 60_000)}]")).Must(HttpStatusCode.OK);
         (await world.PutAsync("/v2/apps", $"[{App("/c", 10)},{App("/d", 1024 * 1024)}]")).Must(HttpStatusCode.RequestEntityTooLarge);
         Assert.Equal(["/a", "/b"], (await world.StoredAsync()).Apps.Keys.Select(k => k.Path));
+    }
+
+    [Fact]
+    public async Task An_array_has_its_bound()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0, options: new ApiOptions { AppsPerBodyMax = 2 });
+        (await world.PutAsync("/v2/apps", "[1,2,3]")).Must(HttpStatusCode.RequestEntityTooLarge);
+    }
+
+    [Fact]
+    public async Task A_log_that_takes_nothing_is_503_and_nothing_has_happened()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        world.Log.Refuses = true;
+        var refused = (await world.PostAsync("/v2/apps", """{"id":"/a","cmd":"sleep 1"}""")).Must(HttpStatusCode.ServiceUnavailable);
+        Assert.Equal("1", refused.Header("Retry-After"));
+        Assert.Equal("The disk is full", refused.Json["message"]!.GetValue<string>());
+        Assert.Empty((await world.GetAsync("/v2/apps")).Must(HttpStatusCode.OK).Json["apps"]!.AsArray());
+        world.Log.Refuses = false;
+        (await world.PassTimeUntilAsync(world.PostAsync("/v2/apps", """{"id":"/a","cmd":"sleep 1"}"""))).Must(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task Who_waits_too_long_for_a_decision_is_answered_503()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        await world.StopLoopAsync();
+        var refused = (await world.PassTimeUntilAsync(world.PostAsync("/v2/apps", """{"id":"/a","cmd":"sleep 1"}"""))).Must(HttpStatusCode.ServiceUnavailable);
+        Assert.Equal("1", refused.Header("Retry-After"));
+        (await world.GetAsync("/v2/apps")).Must(HttpStatusCode.OK); // reading needs no decision
     }
 
     [Fact]
