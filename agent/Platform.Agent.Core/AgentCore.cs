@@ -156,6 +156,7 @@ public sealed class AgentCore
         var there = list.Containers.Where(x => x.Runtime == list.Runtime && !_forgotten.ContainsKey(x.Id)).ToDictionary(x => x.Id);
         foreach (var container in there.Values) Hold(container).Observe(container, now);
         var first = _unlisted.Remove(list.Runtime);
+        foreach (var held in _held.Values.Where(x => x.Runtime == list.Runtime && x.RetryAt is not null && list.AsOf > x.FailedAt)) held.RetryAt = now; // it answers again
         foreach (var held in _held.Values.Where(x => x.Runtime == list.Runtime && !there.ContainsKey(x.Id)).ToArray())
         {
             if (held.Busy is Work.Start or Work.Remove) continue; // its own answer says more than a list from the middle of it
@@ -201,6 +202,7 @@ public sealed class AgentCore
         if (held.Busy == Work.Start && held.Container is null) held.UncertainSince = now;
         held.Busy = Work.None;
         held.Detail = $"{why}; trying again";
+        held.FailedAt = now;
         held.RetryAt = now + RetryDelay(held, held.Attempts++);
     }
 

@@ -39,6 +39,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     public DateTimeOffset? UncertainSince { get; set; }
 
     public int Attempts { get; set; }
+    public DateTimeOffset FailedAt { get; set; }
     public DateTimeOffset? RetryAt { get; set; }
 
     /// <summary>Set with the SIGTERM's order: an exit after it is a kill, one before it is the task's own.</summary>

@@ -99,12 +99,12 @@ public sealed partial class NodeAgent
         }
         catch (Exception e) when (action is AgentAction.Probe probe)
         {
-            LogActionFailed(e, nameof(AgentAction.Probe), action.Id.TaskId);
+            LogActionFailed(e, nameof(AgentAction.Probe), action.Id.TaskId, e.Message);
             answer = [new AgentInput.Probed(probe.Id, probe.Index, new ProbeOutcome.Undecided())];
         }
         catch (Exception e)
         {
-            LogActionFailed(e is RuntimeUnavailableException ? null : e, $"{action.GetType().Name}: {e.Message}", action.Id.TaskId);
+            LogActionFailed(e is RuntimeUnavailableException ? null : e, action.GetType().Name, action.Id.TaskId, e.Message);
             answer = [new AgentInput.Failed(action.Id, e.Message)];
         }
         try
@@ -315,8 +315,8 @@ public sealed partial class NodeAgent
     [LoggerMessage(4004, LogLevel.Warning, "A scheduler of term {Term} wants to lead; term {Seen} was seen. It is not obeyed")]
     private partial void LogDeposed(long term, long seen);
 
-    [LoggerMessage(4005, LogLevel.Warning, "{Action} of {Task} did not work, and is tried again")]
-    private partial void LogActionFailed(Exception? why, string action, string task);
+    [LoggerMessage(4005, LogLevel.Warning, "{Action} of {Task} did not work and is tried again: {Why}")]
+    private partial void LogActionFailed(Exception? exception, string action, string task, string why);
 
     [LoggerMessage(4006, LogLevel.Warning, "The {Runtime} runtime cannot be listed: {Why}. Its tasks are taken to run on")]
     private partial void LogNoList(RuntimeKind runtime, string why);

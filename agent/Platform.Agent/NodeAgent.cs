@@ -123,11 +123,11 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     {
         if (_memory.ClusterId is not { } cluster) return;
         var grace = _memory.Assignments.Select(x => x.App.KillGrace).Append(TimeSpan.FromSeconds(3)).Max();
-        foreach (var runtime in MakeRuntimes(cluster).Values)
+        await Task.WhenAll(MakeRuntimes(cluster).Values.Select(async runtime =>
         {
             await using var _ = runtime.ConfigureAwait(false);
             await StopAllAsync(runtime, grace, stopping).ConfigureAwait(false);
-        }
+        })).ConfigureAwait(false); // a runtime that does not answer must not keep the other's tasks alive
         await RemoveNetworkAsync(stopping).ConfigureAwait(false);
         _memory = _memory with { Assignments = default, Launched = default, Health = default };
         SaveMemory();
