@@ -86,16 +86,21 @@ public static class KillOrder
         while (chosen.Count < count && left.Count > 0)
         {
             var fullest = groupings.Select(g => FullestGroups(state, g, left)).ToList();
-            var victim = left.FirstOrDefault(i => groupings.Zip(fullest).All(g => g.Second.Contains(Group(state, g.First, i)))) ?? left[0];
+            // Even groups are worth less than an instance that serves: as long as one does not, it goes, and the groups only say which of them.
+            var idle = left.TakeWhile(i => Rank(state, app, i) < Serving).ToList();
+            var pool = idle.Count > 0 ? idle : left;
+            var victim = pool.FirstOrDefault(i => groupings.Zip(fullest).All(g => g.Second.Contains(Group(state, g.First, i)))) ?? pool[0];
             left.Remove(victim);
             chosen.Add(victim.Id);
         }
         return chosen.ToEquatableArray();
     }
 
+    private const int Serving = 4;
+
     /// <summary>The contract's order, refined: of the running, those that are not healthy serve nobody and go before those that are.</summary>
     private static int Rank(ClusterState state, AppState app, Instance instance) =>
-        !state.IsReachable(instance) ? 0 : instance.Phase switch { Phase.Staging => 1, Phase.Starting => 2, _ => app.IsReady(instance) ? 4 : 3 };
+        !state.IsReachable(instance) ? 0 : instance.Phase switch { Phase.Staging => 1, Phase.Starting => 2, _ => app.IsReady(instance) ? Serving : 3 };
 
     private static long Age(AppState app, Instance instance)
     {

@@ -165,7 +165,7 @@ internal sealed class Checks(World world)
             var short_ = app.Definition.Instances - ready;
             if (short_ == 0 || IsHeld(state, id)) continue;
             Promise(short_ > 0 || Blocked(state, app), $"{id} has {ready} instances instead of {app.Definition.Instances}", id.Path);
-            Promise(Blocked(state, app), $"{id} has {ready} of {app.Definition.Instances} instances, and a node could take one more", id.Path);
+            Promise(Blocked(state, app), $"{id} has {ready} of {app.Definition.Instances} instances, and a node could take one more; {Why(id)}", id.Path);
         }
         foreach (var deployment in state.Deployments.Values)
             Promise(deployment.Affected.Any(a => state.Apps.TryGetValue(a, out var app) && Blocked(state, app)), $"deployment {deployment.Id} of {string.Join(' ', deployment.Affected)} does not finish", deployment.Id);
@@ -187,6 +187,8 @@ internal sealed class Checks(World world)
         Promise(world.Log.Revision == revision, $"{world.Log.Revision - revision} events in a minute in which nothing was asked", "log");
         Promise(world.Actions == actions, $"{world.Actions - actions} actions of agents in a minute in which nothing was asked", "acts");
     }
+
+    private string Why(AppId app) => world.Scheduler.Brain!.Queue.GetValueOrDefault(app)?.Explanation.ToString() ?? "nothing waits";
 
     /// <summary>Waits behind an earlier step of its deployment.</summary>
     private static bool IsHeld(ClusterState state, AppId app) => state.DeploymentsOf(app).Any(d => d.IsHeld(app));

@@ -46,8 +46,9 @@ internal sealed class Trace(Clockwork clock)
         _kept.Enqueue((clock.Now, what, about));
     }
 
+    /// <param name="key">An app's path also finds its instances.</param>
     public IEnumerable<string> Last(string key, int count) => _kept
         .Select(x => $"{(x.At - Clockwork.Start).TotalSeconds,10:F3}  {x.What} {x.About}")
-        .Where(line => line.Contains(key, StringComparison.Ordinal))
+        .Where(line => line.Contains(key, StringComparison.Ordinal) || (key.StartsWith('/') && line.Contains($"{key[1..]}.instance", StringComparison.Ordinal)))
         .TakeLast(count);
 }

@@ -119,7 +119,7 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
         var id = assignment.Id;
         var life = _agentLife;
         _starting[id] = false;
-        var pull = Misbehaves(world.Faults.TasksAreSlow, 0.3) ? Chance.Seconds(1, 20) : Chance.Seconds(0.02, 0.3);
+        var pull = Containers.ContainsKey(id) ? TimeSpan.Zero : Misbehaves(world.Faults.TasksAreSlow, 0.3) ? Chance.Seconds(1, 20) : Chance.Seconds(0.02, 0.3);
         if (pull > TimeSpan.FromSeconds(1)) Answer(life, TimeSpan.FromMilliseconds(10), new AgentInput.Progress(id, "pulling"));
         WaitOrCancel(assignment, life, pull);
     }
@@ -127,7 +127,8 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
     private void WaitOrCancel(Assignment assignment, long life, TimeSpan left)
     {
         var id = assignment.Id;
-        if (life == _agentLife && _starting[id])
+        if (life != _agentLife) return; // pulling ends with the agent
+        if (_starting[id])
         {
             _starting.Remove(id);
             Answer(life, TimeSpan.FromMilliseconds(5), new AgentInput.StartRefused(id, TerminalState.Killed, "cancelled"));
@@ -139,9 +140,11 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
             world.Clock.After(part, () => WaitOrCancel(assignment, life, left - part));
             return;
         }
-        if (life != _agentLife && Chance.Hits(0.5)) return; // the request died with the agent
-        if (life == _agentLife) _starting.Remove(id);
-        Make(assignment, life);
+        _starting.Remove(id);
+        world.Clock.After(Chance.Seconds(0.005, 0.1), () =>
+        {
+            if (life == _agentLife || Chance.Hits(0.5)) Make(assignment, life); // a request under way may outlive the agent that made it
+        });
     }
 
     private void Make(Assignment assignment, long life)

@@ -133,7 +133,7 @@ internal sealed class SimulatedNode
             if (action is not AgentAction.Probe)
             {
                 _world.Acted();
-                _world.Trace.Note($"{Id} acts", action);
+                _world.Trace.Note($"{Id} acts: {action.GetType().Name}", action.Id);
             }
             Engine.Do(action);
         }
@@ -224,7 +224,7 @@ internal sealed class SimulatedNode
         if (_served is not { } served || served.Services.Values.SelectMany(s => s.Endpoints.Values).ToList() is not { Count: > 0 } endpoints) return;
         var endpoint = _world.Chance.Of(endpoints);
         _inFlight[endpoint.Instance] = InFlightTo(endpoint.Instance) + 1;
-        _world.Trace.Note($"{Id} sends a request to", endpoint.Instance);
+        if (!_world.Calm) _world.Trace.Note($"{Id} sends a request to", endpoint.Instance);
         var life = _life;
         var isLong = _world.Faults.RequestsAreLong && !_world.Calm && _world.Chance.Hits(0.03);
         _world.Clock.After(isLong ? _world.Chance.Seconds(5, 40) : _world.Chance.Seconds(0.005, 0.4), () =>

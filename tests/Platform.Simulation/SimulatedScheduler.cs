@@ -34,8 +34,10 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
     public bool IsAlive => Brain is not null;
     public ClusterState State => Brain!.State;
 
+    /// <summary>Recovers from the log; nothing if it runs already.</summary>
     public void Start()
     {
+        if (IsAlive) return;
         var state = log.RecoverAsync(default).AsTask().GetAwaiter().GetResult();
         if (state.Revision == 0)
         {

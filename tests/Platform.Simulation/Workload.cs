@@ -52,7 +52,7 @@ internal sealed class Workload(World world)
 
     private void Send(AppId app, Command command, bool mayRemove = false)
     {
-        world.Trace.Note($"asks for {app}", command);
+        world.Trace.Note($"asks for {app}", command is Command.WriteApps write ? write.Apps[0].Body : command);
         world.Checks.Asked(app, mayRemove);
         world.Scheduler.Ask(command, decision =>
         {

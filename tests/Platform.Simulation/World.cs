@@ -12,10 +12,11 @@ internal sealed class World
         Seed = seed;
         Chance = new Chance(seed);
         var drawn = Faults.Draw(Chance);
-        Faults = faults ?? drawn;
+        Faults = (faults ?? drawn) with { SchedulerDies = bug == SeededBug.LoseAckedEvent || (faults ?? drawn).SchedulerDies };
         Bug = bug;
         Trace = new Trace(Clock);
         Log = new FaultyMemoryLog(asText: true);
+        if (bug == SeededBug.LoseAckedEvent) Log.ForgetsOnRecovery = 40;
         Checks = new Checks(this);
         Scheduler = new SimulatedScheduler(this, Log);
         for (var i = 1; i <= nodes; i++)

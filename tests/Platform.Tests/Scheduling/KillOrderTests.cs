@@ -52,6 +52,20 @@ public sealed class KillOrderTests
     }
 
     [Fact]
+    public void Even_groups_do_not_cost_an_instance_that_serves()
+    {
+        var world = World.With(nodes: 2, attributes: i => [("rack", $"r{i}")]);
+        world.IsHealthy = i => i.Node.Name == "n1";
+        world.App("/web", 3, with: a => a with
+        {
+            Constraints = [new("rack", ConstraintOperator.GroupBy, "2")], HealthChecks = [new HealthCheck { Protocol = HealthCheckProtocol.Http, PortIndex = 0 }],
+        }).Settle();
+        var healthy = world.ReadyOf("/web").Count;
+        world.Accept(World.Put("/web", """{"instances":2}""", force: true));
+        Assert.Equal(healthy, world.Settle().ReadyOf("/web").Count);
+    }
+
+    [Fact]
     public void Scaling_up_and_down_keeps_the_first_task()
     {
         var world = World.With().App("/web").Settle();
