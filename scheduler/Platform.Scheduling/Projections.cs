@@ -49,7 +49,8 @@ public static class Projections
         App = app.Id,
         Version = app.Version,
         Labels = app.Labels,
-        Ports = app.Ports.Select(p => new ServicePort(p.Index, p.ServicePort, p.Protocol, p.Name, HasHttpCheck(app, p.Index), p.Labels)).ToEquatableArray(),
+        // Under requirePorts the number is the task's own host port: a proxy that listened on it would keep the task from starting.
+        Ports = app.Ports.Select(p => new ServicePort(p.Index, app is { Network: NetworkMode.Host, RequirePorts: true } ? 0 : p.ServicePort, p.Protocol, p.Name, HasHttpCheck(app, p.Index), p.Labels)).ToEquatableArray(),
     };
 
     /// <summary>The whole table, for a scheduler that has just read its log.</summary>

@@ -32,7 +32,7 @@ internal sealed class LiveRoutes(Action drained)
         for (var i = 0; i < ChoicesMax; i++)
         {
             var table = _table;
-            route = localPort == EdgePort ? table.ByHost(HostNames.Bare(host.ToString())) : table.ByPort(localPort);
+            route = localPort == EdgePort ? table.ByHost(HostNames.Bare(host.ToString())) : table.ByPort(localPort, host.ToString());
             if (route is null) return (null, null);
             var target = Balancing.Choose(route.Targets, route.Tally.NextRotation(), avoid, Environment.TickCount64);
             if (target is null) return (route, null);

@@ -60,6 +60,16 @@ internal sealed class RouteTable
 
     public PortRoute? ByPort(int port) => _ports.TryGetValue(port, out var claimants) ? claimants[0] : null;
 
+    /// <summary>
+    /// Several apps may name one service port, as old app files do. HTTP requests there that name one of them by host reach that one; every
+    /// other goes to the first. Nothing is looked up where a port has one app.
+    /// </summary>
+    public PortRoute? ByPort(int port, string host)
+    {
+        if (!_ports.TryGetValue(port, out var claimants)) return null;
+        return claimants.Length > 1 && ByHost(HostNames.Bare(host)) is { } named && claimants.Contains(named) ? named : claimants[0];
+    }
+
     /// <summary>Exact names first, then the longest wildcard that covers the name.</summary>
     public PortRoute? ByHost(string host)
     {
@@ -72,7 +82,7 @@ internal sealed class RouteTable
     public IEnumerable<RouteProblem> Problems =>
         _apps.Values.SelectMany(x => x.Spec.Problems)
             .Concat(_ports.Where(x => x.Value.Length > 1).SelectMany(x => x.Value.Skip(1).Select(loser =>
-                new RouteProblem(loser.Spec.App, $"port {loser.Spec.Index}", $"service port {x.Key} belongs to {x.Value[0].Spec.App}"))))
+                new RouteProblem(loser.Spec.App, $"port {loser.Spec.Index}", $"service port {x.Key} belongs to {x.Value[0].Spec.App}; this app is reached there by its host names only"))))
             .Concat(_hosts.SelectMany(x => x.Value.Losers.Select(loser =>
                 new RouteProblem(loser.Spec.App, $"port {loser.Spec.Index}", $"host name {x.Key} belongs to {x.Value.Winner.Spec.App}"))))
             .OrderBy(x => x.App).ThenBy(x => x.Where, StringComparer.Ordinal).ThenBy(x => x.Reason, StringComparer.Ordinal);

@@ -107,6 +107,20 @@ public sealed class RouteTableTests(ITestOutputHelper output)
         Assert.Equal(app, table.ByHost(HostNames.Bare(host))?.Spec.App.Path);
     }
 
+    [Theory]
+    [InlineData("", "/a")]
+    [InlineData("localhost:3000", "/a")]
+    [InlineData("b.marathon.mesos:3000", "/b")]
+    [InlineData("elsewhere.marathon.mesos", "/a")] // known, but not on this port
+    public void On_a_service_port_that_several_apps_name_the_host_decides(string host, string app)
+    {
+        var endpoints = new EndpointTable();
+        endpoints.Apply(new EndpointUpdate("c", 0, 1, true,
+            [Service(AppId.Parse("/b"), 3000), Service(AppId.Parse("/a"), 3000), Service(AppId.Parse("/elsewhere"), 10001)]));
+        var table = RouteTable.Build(RouteTable.Empty, endpoints.Current, RouteTexts.Domain);
+        Assert.Equal(app, table.ByPort(3000, host)?.Spec.App.Path);
+    }
+
     [Fact]
     public void Choosing_takes_the_least_loaded_and_among_equals_the_next()
     {
