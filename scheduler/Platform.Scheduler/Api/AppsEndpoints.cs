@@ -52,7 +52,8 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     public static Answer Version(Call call, string[] path, string text)
     {
         if (Find(call, path) is not { } app) return NoApp(path);
-        if (!AppVersion.TryParse(text, out var version)) return Answer.Message(422, $"Invalid timestamp provided '{text}'. Expecting ISO-8601 datetime string.");
+        if (!AppVersion.TryParse(text, out var version))
+            return Answer.Message(422, $"Invalid timestamp provided '{text}'. Expecting ISO-8601 datetime string.");
         return app.Versions.TryGetValue(version.Value, out var definition)
             ? Answer.Of(200, writer => AppJson.Write(writer, definition))
             : Answer.NotFound($"App '{app.Definition.Id}' does not exist in version {version}");

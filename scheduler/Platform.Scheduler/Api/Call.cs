@@ -56,7 +56,9 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     {
         if (options.PublicAddress is { } address) return address;
         var connection = http.Connection;
-        return connection.LocalIpAddress is { } ip ? new System.Net.IPEndPoint(ip.IsIPv4MappedToIPv6 ? ip.MapToIPv4() : ip, connection.LocalPort).ToString() : "localhost";
+        return connection.LocalIpAddress is { } ip
+            ? new System.Net.IPEndPoint(ip.IsIPv4MappedToIPv6 ? ip.MapToIPv4() : ip, connection.LocalPort).ToString()
+            : "localhost";
     }
 
     /// <summary>True if the client asks for plain text and not, at least as much, for JSON.</summary>
@@ -113,7 +115,8 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
             : (default, Answer.Unparsable(message, why));
     }
 
-    /// <summary>A client that is still sending reads no answer, and a closed socket would take the answer with it: its body is read to the end, if that is near.</summary>
+    /// <summary>A client that is still sending reads no answer, and a closed socket would take the answer with it:
+    /// its body is read to the end, if that is near.</summary>
     private async Task<Answer> DiscardAsync(long seen, long bytesMax)
     {
         var reader = http.Request.BodyReader;

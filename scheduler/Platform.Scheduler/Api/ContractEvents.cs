@@ -23,7 +23,8 @@ public static class ContractEvents
             SchedulerEvent.DeploymentCancelled x => OfDeployment(before, x.Deployment, d => Ended("deployment_failed", e.At, d, x.Reason)),
             SchedulerEvent.AppTerminated x => [Of("app_terminated_event", e.At, w => w.WriteString("appId", x.App.Path))],
             SchedulerEvent.InstancePlaced x => InstanceEvents.OfChange(e.At, before, after, x.Instance),
-            SchedulerEvent.InstanceReported x => InstanceEvents.OfChange(e.At, before, after, x.Instance).Concat(InstanceEvents.OfHealth(e.At, before, after, x.Instance)),
+            SchedulerEvent.InstanceReported x => InstanceEvents.OfChange(e.At, before, after, x.Instance)
+                .Concat(InstanceEvents.OfHealth(e.At, before, after, x.Instance)),
             SchedulerEvent.InstanceStopRequested x => InstanceEvents.OfChange(e.At, before, after, x.Instance),
             SchedulerEvent.InstanceDrained x => InstanceEvents.OfChange(e.At, before, after, x.Instance),
             SchedulerEvent.InstanceEnded x => InstanceEvents.OfEnd(x, before),
@@ -105,7 +106,8 @@ public static class ContractEvents
             });
     }
 
-    private static ContractEvent ChecksRemoved(DateTimeOffset at, AppId app) => Of("remove_health_check_event", at, writer => writer.WriteString("appId", app.Path));
+    private static ContractEvent ChecksRemoved(DateTimeOffset at, AppId app) =>
+        Of("remove_health_check_event", at, writer => writer.WriteString("appId", app.Path));
 
     private static IEnumerable<ContractEvent> OfDeployment(ClusterState state, string id, Func<Deployment, ContractEvent> tell) =>
         state.Deployments.TryGetValue(id, out var deployment) ? [tell(deployment)] : [];
@@ -114,7 +116,8 @@ public static class ContractEvents
     {
         WritePlan(writer, deployment);
         writer.WriteStartObject("currentStep");
-        DeploymentsEndpoints.WriteActions(writer, "actions", step >= 1 && step <= deployment.Steps.Count ? deployment.Steps[step - 1].Actions : default, withReadiness: false);
+        var actions = step >= 1 && step <= deployment.Steps.Count ? deployment.Steps[step - 1].Actions : default;
+        DeploymentsEndpoints.WriteActions(writer, "actions", actions, withReadiness: false);
         writer.WriteEndObject();
     });
 

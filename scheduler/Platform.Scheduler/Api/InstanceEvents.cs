@@ -63,52 +63,57 @@ internal static class InstanceEvents
             writer.WriteString("version", instance.Version.ToString());
         });
 
-    private static ContractEvent Changed(DateTimeOffset at, Instance instance, string condition) => ContractEvents.Of("instance_changed_event", at, writer =>
-    {
-        writer.WriteString("instanceId", instance.Id.Text);
-        writer.WriteString("condition", condition);
-        writer.WriteString("runSpecId", instance.App.Path);
-        writer.WriteString("agentId", instance.Node.Name);
-        writer.WriteString("host", instance.Node.Name);
-        writer.WriteString("runSpecVersion", instance.Version.ToString());
-    });
+    private static ContractEvent Changed(DateTimeOffset at, Instance instance, string condition) =>
+        ContractEvents.Of("instance_changed_event", at, writer =>
+        {
+            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("condition", condition);
+            writer.WriteString("runSpecId", instance.App.Path);
+            writer.WriteString("agentId", instance.Node.Name);
+            writer.WriteString("host", instance.Node.Name);
+            writer.WriteString("runSpecVersion", instance.Version.ToString());
+        });
 
-    private static ContractEvent CheckFailed(DateTimeOffset at, Instance instance, HealthCheck check) => ContractEvents.Of("failed_health_check_event", at, writer =>
-    {
-        writer.WriteString("appId", instance.App.Path);
-        writer.WriteString("taskId", instance.Id.Text); // the contract's name for an instance's id here
-        writer.WritePropertyName("healthCheck");
-        AppJson.WriteHealthCheck(writer, check);
-    });
+    private static ContractEvent CheckFailed(DateTimeOffset at, Instance instance, HealthCheck check) =>
+        ContractEvents.Of("failed_health_check_event", at, writer =>
+        {
+            writer.WriteString("appId", instance.App.Path);
+            writer.WriteString("taskId", instance.Id.Text); // the contract's name for an instance's id here
+            writer.WritePropertyName("healthCheck");
+            AppJson.WriteHealthCheck(writer, check);
+        });
 
-    private static ContractEvent AliveChanged(DateTimeOffset at, Instance instance, bool alive) => ContractEvents.Of("health_status_changed_event", at, writer =>
-    {
-        writer.WriteString("appId", instance.App.Path);
-        writer.WriteString("instanceId", instance.Id.Text);
-        writer.WriteString("version", instance.Version.ToString());
-        writer.WriteBoolean("alive", alive);
-    });
+    private static ContractEvent AliveChanged(DateTimeOffset at, Instance instance, bool alive) =>
+        ContractEvents.Of("health_status_changed_event", at, writer =>
+        {
+            writer.WriteString("appId", instance.App.Path);
+            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("version", instance.Version.ToString());
+            writer.WriteBoolean("alive", alive);
+        });
 
-    private static ContractEvent HealthChanged(DateTimeOffset at, Instance instance, bool healthy) => ContractEvents.Of("instance_health_changed_event", at, writer =>
-    {
-        writer.WriteString("instanceId", instance.Id.Text);
-        writer.WriteString("runSpecId", instance.App.Path);
-        writer.WriteBoolean("healthy", healthy);
-        writer.WriteString("runSpecVersion", instance.Version.ToString());
-    });
+    private static ContractEvent HealthChanged(DateTimeOffset at, Instance instance, bool healthy) =>
+        ContractEvents.Of("instance_health_changed_event", at, writer =>
+        {
+            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("runSpecId", instance.App.Path);
+            writer.WriteBoolean("healthy", healthy);
+            writer.WriteString("runSpecVersion", instance.Version.ToString());
+        });
 
-    private static ContractEvent UnhealthyKill(SchedulerEvent.InstanceEnded x, Instance instance) => ContractEvents.Of("unhealthy_instance_kill_event", x.At, writer =>
-    {
-        const string mark = "Reason: ";
-        var cut = x.End.Message.IndexOf(mark, StringComparison.Ordinal);
-        writer.WriteString("appId", instance.App.Path);
-        writer.WriteString("taskId", instance.Id.TaskId);
-        writer.WriteString("instanceId", instance.Id.Text);
-        writer.WriteString("version", instance.Version.ToString());
-        writer.WriteString("reason", cut < 0 ? x.End.Message : x.End.Message[(cut + mark.Length)..]);
-        writer.WriteString("host", instance.Node.Name);
-        writer.WriteString("slaveId", instance.Node.Name);
-    });
+    private static ContractEvent UnhealthyKill(SchedulerEvent.InstanceEnded x, Instance instance) =>
+        ContractEvents.Of("unhealthy_instance_kill_event", x.At, writer =>
+        {
+            const string mark = "Reason: ";
+            var cut = x.End.Message.IndexOf(mark, StringComparison.Ordinal);
+            writer.WriteString("appId", instance.App.Path);
+            writer.WriteString("taskId", instance.Id.TaskId);
+            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("version", instance.Version.ToString());
+            writer.WriteString("reason", cut < 0 ? x.End.Message : x.End.Message[(cut + mark.Length)..]);
+            writer.WriteString("host", instance.Node.Name);
+            writer.WriteString("slaveId", instance.Node.Name);
+        });
 
     /// <summary>TASK_RUNNING → Running. Marathon has no condition "Lost": what will not come back is gone.</summary>
     private static string ConditionOf(string state) =>

@@ -42,7 +42,8 @@ public sealed partial class RestApi
         app.Lifetime.ApplicationStopping.Register(_hub.Close);
     }
 
-    private static bool IsOurs(PathString path) => path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
+    private static bool IsOurs(PathString path) =>
+        path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
 
     private async Task AnswerAsync(HttpContext http)
     {
@@ -58,7 +59,8 @@ public sealed partial class RestApi
                 return;
             }
             var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
-            if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method)) answer = new Answer(200) { Allow = answer.Allow };
+            if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
+                answer = new Answer(200) { Allow = answer.Allow };
             await Answers.WriteAsync(http, answer).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)

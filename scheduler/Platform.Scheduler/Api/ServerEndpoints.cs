@@ -8,9 +8,12 @@ internal static class ServerEndpoints
     public static Answer Ping(Call call)
     {
         var accept = call.Http.Request.Headers.Accept.ToString();
-        if (accept.Length == 0 || accept.Contains("text/plain", StringComparison.OrdinalIgnoreCase) || accept.Contains("*/*", StringComparison.Ordinal))
+        if (accept.Length == 0 || accept.Contains("text/plain", StringComparison.OrdinalIgnoreCase)
+            || accept.Contains("*/*", StringComparison.Ordinal))
             return new Answer(200) { Text = "pong" };
-        return accept.Contains("application/json", StringComparison.OrdinalIgnoreCase) ? Answer.Of(200, writer => writer.WriteStringValue("pong")) : new Answer(204);
+        return accept.Contains("application/json", StringComparison.OrdinalIgnoreCase)
+            ? Answer.Of(200, writer => writer.WriteStringValue("pong"))
+            : new Answer(204);
     }
 
     public static Answer Leader(Call call) => Answer.Of(200, writer =>

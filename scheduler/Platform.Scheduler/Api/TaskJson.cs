@@ -96,7 +96,7 @@ internal static class TaskJson
             foreach (var port in ports)
             {
                 text.Append(name).Append('\t').Append(port.ServicePort).Append('\t');
-                var addresses = running.Select(i => $"{state.Nodes[i.Node].Description.Address}:{(port.Index < i.HostPorts.Count ? i.HostPorts[port.Index] : 0)}");
+                var addresses = running.Select(i => $"{state.Nodes[i.Node].Description.Address}:{i.HostPorts.ElementAtOrDefault(port.Index)}");
                 foreach (var address in addresses.Order(StringComparer.Ordinal)) text.Append(address).Append('\t');
                 text.Append('\n');
             }

@@ -189,6 +189,13 @@ internal sealed class ApiWorld : IAsyncDisposable
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _running);
     }
 
+    /// <summary>Moves the clock, and sees to it that what is due has been done.</summary>
+    public Task AdvanceAsync(double seconds)
+    {
+        Clock.Advance(TimeSpan.FromSeconds(seconds));
+        return HeardAsync();
+    }
+
     /// <summary>Moves the clock until something has come of it: what waits for the time may begin to wait at any moment.</summary>
     public async Task<T> PassTimeUntilAsync<T>(Task<T> outcome)
     {

@@ -138,7 +138,7 @@ public sealed class AppsTests
         var all = world.InstancesOf("/checked");
         await world.ReportAsync(world.Running(all[1], alive: false));
         await world.EndAsync(all[2], TerminalState.Killed, "Task was killed since health check failed. Reason: ConnectionRefused", healthKill: true);
-        world.Clock.Advance(TimeSpan.FromSeconds(30));
+        await world.AdvanceAsync(30);
         var transcript = new Transcript(world);
         await transcript.NoteAsync("GET", "/v2/apps/checked?embed=app.taskStats");
         transcript.Check("app-health");

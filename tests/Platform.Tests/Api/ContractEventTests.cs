@@ -55,20 +55,18 @@ public sealed class ContractEventTests
         await world.ReportAsync(world.Running(first, alive: false));
         await world.EndAsync(first, TerminalState.Killed, "Task was killed since health check failed. Reason: ConnectionRefused", healthKill: true);
         await world.EndAsync(second, TerminalState.Failed, "Command exited with status 1");
-        world.Clock.Advance(TimeSpan.FromSeconds(2));
+        await world.AdvanceAsync(2);
         await world.SettleAsync();
         await world.PutAsync("/v2/apps/shop/web", """{"cpus":1000}""");
         await world.PutAsync("/v2/apps/shop/web?force=true", """{"cpus":0.2,"healthChecks":[]}""");
         await world.SettleAsync();
         var starting = world.InstancesOf("/shop/web")[0];
         await world.EndAsync(starting, TerminalState.Finished, "");
-        world.Clock.Advance(TimeSpan.FromSeconds(2));
-        await world.HeardAsync();
+        await world.AdvanceAsync(2);
         var fresh = world.InstancesOf("/shop/web").Last();
         await world.ReportAsync(new InstanceReport { Id = fresh.Id, Serial = fresh.Serial, Phase = Phase.Starting });
         await world.SettleAsync();
-        world.Clock.Advance(TimeSpan.FromSeconds(20)); // both nodes say nothing for too long
-        await world.HeardAsync();
+        await world.AdvanceAsync(20); // both nodes say nothing for too long
         await world.SettleAsync();
         await world.DeleteAsync("/v2/apps/shop/web");
         await world.SettleAsync();

@@ -27,7 +27,7 @@ public sealed class DeploymentsTests
         await using var world = await ApiWorld.StartAsync();
         await world.CreateAsync("""{"id":"/flaky","cmd":"sleep 1","cpus":0.1,"backoffSeconds":60}""");
         await world.EndAsync(world.InstancesOf("/flaky")[0], TerminalState.Failed, "exit 1");
-        world.Clock.Advance(TimeSpan.FromSeconds(9.5));
+        await world.AdvanceAsync(9.5);
         var item = (await world.GetAsync("/v2/queue")).Json["queue"]![0]!;
         Assert.Equal("/flaky", item["app"]!["id"]!.GetValue<string>());
         Assert.Equal(51, item["delay"]!["timeLeftSeconds"]!.GetValue<int>());

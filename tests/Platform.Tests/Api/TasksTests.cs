@@ -134,8 +134,7 @@ public sealed class TasksTests
     {
         await using var world = await ApiWorld.StartAsync(nodes: 1, settings: new SchedulerSettings());
         await world.CreateAsync("""{"id":"/far","cmd":"sleep 1","cpus":0.1,"unreachableStrategy":"disabled"}""");
-        world.Clock.Advance(TimeSpan.FromSeconds(20));
-        await world.HeardAsync();
+        await world.AdvanceAsync(20);
         var app = (await world.GetAsync("/v2/apps/far")).Json["app"]!;
         Assert.Equal("TASK_UNREACHABLE", app["tasks"]![0]!["state"]!.GetValue<string>());
         Assert.Equal(0, app["tasksRunning"]!.GetValue<int>() + app["tasksStaged"]!.GetValue<int>());
