@@ -17,7 +17,7 @@ public static class Placement
     {
         Offer? best = null;
         EquatableArray<int> bestPorts = default;
-        (int, double, ulong) bestScore = default;
+        Score bestScore = default;
         var refusals = new List<NoFit>();
         var seed = Hash(HashStart, id.Text);
         var declared = app.Ports;
@@ -28,13 +28,20 @@ public static class Placement
                 refusals.Add(refusal);
                 continue;
             }
-            var score = (beside.CountOn(offer.Node.Id), offer.Load, Hash(seed, offer.Node.Id.Name));
-            if (best is not null && score.CompareTo(bestScore) >= 0) continue;
+            var score = new Score(beside.CountOn(offer.Node.Id), offer.Load, Hash(seed, offer.Node.Id.Name));
+            if (best is not null && !score.IsBetterThan(bestScore)) continue;
             var (ports, portless) = offer.DrawPorts(declared);
             if (portless is not null) refusals.Add(portless);
             else (best, bestPorts, bestScore) = (offer, ports, score);
         }
         return best is null ? new Outcome.Refused(refusals.ToEquatableArray()) : new Outcome.Placed(best, bestPorts);
+    }
+
+    /// <summary>Few of the same app first, then little load, then by lot.</summary>
+    private readonly record struct Score(int OfSameApp, double Load, ulong Lot)
+    {
+        public bool IsBetterThan(Score other) => OfSameApp != other.OfSameApp ? OfSameApp < other.OfSameApp
+            : Load < other.Load || (Load <= other.Load && Lot < other.Lot);
     }
 
     /// <summary>Everything but the ports, which are drawn only where the instance would go.</summary>
