@@ -67,6 +67,8 @@ internal sealed class Checks(World world)
     public void Made(InstanceId instance, NodeId node) =>
         Promise(_made.TryAdd(instance, node), $"a second container is made for {instance}, on {node} after {_made.GetValueOrDefault(instance)}", instance.Text);
 
+    public void NeverSeen(InstanceId instance) => _made.Remove(instance);
+
     public void Runs(SimulatedNode node, SimulatedContainer container)
     {
         // Those the scheduler gave up while their node was lost are let go as soon as the node hears of it; nobody can promise for them.
