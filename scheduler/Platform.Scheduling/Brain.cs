@@ -286,7 +286,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         public IEnumerable<AppId> AppsOf(SchedulerEvent e) => e switch
         {
             SchedulerEvent.InstancePlaced x => [x.App],
-            SchedulerEvent.InstanceReported x => OwnerOf(x.Instance),
+            SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null => OwnerOf(x.Instance),
             SchedulerEvent.InstanceStopRequested x => OwnerOf(x.Instance),
             SchedulerEvent.InstanceEnded x => OwnerOf(x.Instance),
             SchedulerEvent.NodeJoined x => State.Nodes[x.Node.Id].Instances.Select(i => State.Owners[i]),
@@ -348,7 +348,15 @@ internal static class DeploymentProgress
     {
         if (action.Action == DeploymentActionKind.StartApplication || !state.Apps.TryGetValue(action.App, out var app)) return true;
         if (app.Removing || action.Action == DeploymentActionKind.StopApplication) return false; // done when the app is gone
-        var reachable = app.Instances.Values.Where(state.IsReachable).ToList(); // those on lost nodes are nobody's surplus: they may never come back
-        return reachable.Count == app.Definition.Instances && reachable.TrueForAll(i => !i.IsStopping && app.IsCurrent(i) && app.IsReady(i));
+        if (app.Instances.Count < app.Definition.Instances) return false;
+        var done = 0;
+        foreach (var instance in app.Instances.Values)
+        {
+            var isDone = !instance.IsStopping && app.IsCurrent(instance) && app.IsReady(instance);
+            if (!state.IsReachable(instance)) continue; // on a lost node it is nobody's surplus: it may never come back
+            if (!isDone) return false;
+            done++;
+        }
+        return done == app.Definition.Instances;
     }
 }

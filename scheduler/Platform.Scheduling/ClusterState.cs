@@ -36,9 +36,12 @@ public sealed partial record ClusterState
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
     public AppState? App(AppId id) => Apps.TryGetValue(id, out var app) && !app.Removing ? app : null;
 
-    public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affected.Contains(app));
+    public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affects(app));
 
-    public bool IsReachable(Instance instance) => Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
+    /// <summary>Counted, because every plan asks for each of its instances, and nearly always the answer is none.</summary>
+    public int LostNodes { get; init; }
+
+    public bool IsReachable(Instance instance) => LostNodes == 0 || Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
 }
 
 /// <summary>One app: what is wanted (newest definition and history), what runs, and what went wrong last.</summary>
@@ -65,7 +68,8 @@ public sealed record AppState
     /// <summary>Runs the newest configuration: only a change of the instance count lies between.</summary>
     public bool IsCurrent(Instance instance) => instance.Version == Definition.VersionInfo.LastConfigChangeAt;
 
-    public bool IsReady(Instance instance) => instance.IsReady(DefinitionOf(instance));
+    /// <summary>By its newest report and its own definition's health checks; the fold has written down when that came true.</summary>
+    public bool IsReady(Instance instance) => instance.ReadyAt is not null || instance.IsReady(DefinitionOf(instance));
 }
 
 /// <summary>Backoff (contract 5.9): no launch of this configuration before <see cref="Until"/>.</summary>
@@ -150,6 +154,14 @@ public sealed record Deployment
 
     [JsonIgnore]
     public IEnumerable<AppId> Affected => Steps.SelectMany(s => s.Actions.Items).Select(a => a.App).Distinct();
+
+    public bool Affects(AppId app)
+    {
+        foreach (var step in Steps)
+            foreach (var action in step.Actions)
+                if (action.App == app) return true;
+        return false;
+    }
 
     [JsonIgnore]
     public EquatableArray<DeploymentAction> CurrentActions => CurrentStep >= 1 && CurrentStep <= Steps.Count ? Steps[CurrentStep - 1].Actions : default;

@@ -97,7 +97,7 @@ public sealed partial record ClusterState
     private Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
     {
         var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health };
-        return app.IsReady(next) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
+        return next.IsReady(app.DefinitionOf(next)) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
     }
 
     /// <summary>If the table shows the instance, this event takes it out, and whoever stops it later has to wait for the proxies to have seen that.</summary>
@@ -147,7 +147,10 @@ public sealed partial record ClusterState
         var apps = Apps.ToBuilder();
         foreach (var instance in node.Instances.Select(i => Instance(i)!).Where(i => Projections.IsPublished(this, i)))
             apps[instance.App] = apps[instance.App] with { Instances = apps[instance.App].Instances.SetItem(instance.Id, Withdraw(instance)) };
-        return this with { Apps = apps.ToImmutable(), Nodes = Nodes.SetItem(x.Node, node with { LostAt = x.At }) };
+        return this with
+        {
+            Apps = apps.ToImmutable(), Nodes = Nodes.SetItem(x.Node, node with { LostAt = x.At }), LostNodes = node.LostAt is null ? LostNodes + 1 : LostNodes,
+        };
     }
 
     private ClusterState Join(SchedulerEvent.NodeJoined x) => this with
@@ -155,6 +158,7 @@ public sealed partial record ClusterState
         Nodes = Nodes.SetItem(x.Node.Id, Nodes.TryGetValue(x.Node.Id, out var known)
             ? known with { Description = x.Node, LostAt = null }
             : new Node { Description = x.Node, NextPort = x.Node.TaskPortMin }),
+        LostNodes = known?.LostAt is null ? LostNodes : LostNodes - 1,
     };
 
     private ClusterState WithApp(AppId id, Func<AppState, AppState> change) =>

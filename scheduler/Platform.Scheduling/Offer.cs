@@ -32,13 +32,12 @@ public sealed class Offer(Node node)
     public Resources Free => _free;
 
     /// <summary>How much of the node's scarcest resource is promised, 0 to 1.</summary>
-    public double Load => Math.Max(
-        1 - Ratio(_free.Cpus, Node.Total.Cpus),
-        1 - Ratio(_free.MemMib, Node.Total.MemMib));
+    public double Load { get; private set; } = LoadOf(node.Description.Total - node.Used, node.Description.Total);
 
     public void Take(Resources resources, EquatableArray<int> hostPorts)
     {
         _free -= resources;
+        Load = LoadOf(_free, Node.Total);
         Invariant.Holds(_free.Cpus >= 0 && _free.MemMib >= 0 && _free.DiskMib >= 0, $"node {Node.Id} over-promised: {_free}");
         foreach (var port in hostPorts.Where(p => p > 0))
         {
@@ -92,6 +91,7 @@ public sealed class Offer(Node node)
 
     private bool InRange(int port) => port >= Node.TaskPortMin && port <= Node.TaskPortMax;
     private bool IsPortFree(int port) => !node.UsedPorts.Contains(port) && !_takenPorts.Contains(port);
+    private static double LoadOf(Resources free, Resources total) => Math.Max(1 - Ratio(free.Cpus, total.Cpus), 1 - Ratio(free.MemMib, total.MemMib));
     private static double Ratio(double free, double total) => total <= 0 ? 1 : free / total;
 
     private NoFit No(NoFitReason reason, double need, double free, double total, string unit) => new(Node.Id, reason, string.Create(

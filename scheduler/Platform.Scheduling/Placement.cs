@@ -17,30 +17,38 @@ public static class Placement
     {
         Offer? best = null;
         EquatableArray<int> bestPorts = default;
-        (int, double, ulong) bestScore = default;
+        Score bestScore = default;
         var refusals = new List<NoFit>();
         var seed = Hash(HashStart, id.Text);
         var declared = app.Ports;
+        var runtime = Runtime(app);
         foreach (var offer in offers)
         {
-            if (Refusal(app, offer, beside) is { } refusal)
+            if (Refusal(app, runtime, offer, beside) is { } refusal)
             {
                 refusals.Add(refusal);
                 continue;
             }
-            var score = (beside.CountOn(offer.Node.Id), offer.Load, Hash(seed, offer.Node.Id.Name));
-            if (best is not null && score.CompareTo(bestScore) >= 0) continue;
+            var score = new Score(beside.CountOn(offer.Node.Id), offer.Load);
+            if (best is not null && !IsBetter(score, offer, bestScore, best)) continue;
             var (ports, portless) = offer.DrawPorts(declared);
             if (portless is not null) refusals.Add(portless);
             else (best, bestPorts, bestScore) = (offer, ports, score);
         }
+
+        // Few of the same app first, then little load, then by lot, which is drawn only when it decides.
+        bool IsBetter(Score a, Offer on, Score b, Offer other) => a.OfSameApp != b.OfSameApp ? a.OfSameApp < b.OfSameApp
+            : a.Load < b.Load || (a.Load <= b.Load && Hash(seed, on.Node.Id.Name) < Hash(seed, other.Node.Id.Name));
+
         return best is null ? new Outcome.Refused(refusals.ToEquatableArray()) : new Outcome.Placed(best, bestPorts);
     }
 
+    private readonly record struct Score(int OfSameApp, double Load);
+
     /// <summary>Everything but the ports, which are drawn only where the instance would go.</summary>
-    private static NoFit? Refusal(AppDefinition app, Offer offer, ComparisonGroup beside)
+    private static NoFit? Refusal(AppDefinition app, string runtime, Offer offer, ComparisonGroup beside)
     {
-        if (Runtime(app) is var runtime && !offer.Node.Runtimes.Items.Contains(runtime))
+        if (!offer.Node.Runtimes.Items.Contains(runtime))
             return new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, $"the node runs no {runtime} tasks");
         foreach (var constraint in app.Constraints)
             if (Constraints.Refusal(constraint, offer.Node, beside) is { } why)

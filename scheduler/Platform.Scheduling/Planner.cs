@@ -85,13 +85,13 @@ public static class Unreachable
         && now >= lostAt.AddSeconds(seconds);
 
     /// <summary>Those to forget: past the expunge time, or to be stopped anyway. Should one return, its node is told to stop it.</summary>
-    public static EquatableArray<SchedulerEvent> Ended(ClusterState state, AppState app, DateTimeOffset now) => app.Instances.Values
+    public static EquatableArray<SchedulerEvent> Ended(ClusterState state, AppState app, DateTimeOffset now) => state.LostNodes == 0 ? default : app.Instances.Values
         .Where(i => LostAt(state, i) is { } lostAt && (i.IsStopping || app.Removing || IsExpunged(app, i, lostAt, now)))
         .Select(SchedulerEvent (i) => new SchedulerEvent.InstanceEnded(i.Id, new InstanceEnd(
             TerminalState.Lost, $"Node {i.Node} is not reachable", null, false, false, now)) { At = now })
         .ToEquatableArray();
 
-    public static DateTimeOffset? NextLookAt(ClusterState state, AppState app, DateTimeOffset now) => app.Instances.Values
+    public static DateTimeOffset? NextLookAt(ClusterState state, AppState app, DateTimeOffset now) => state.LostNodes == 0 ? null : app.Instances.Values
         .Select(i => (Lost: LostAt(state, i), Strategy: app.DefinitionOf(i).UnreachableStrategy))
         .Where(x => x.Lost is not null)
         .SelectMany(x => new[] { x.Strategy.InactiveAfterSeconds, x.Strategy.ExpungeAfterSeconds }
@@ -102,5 +102,5 @@ public static class Unreachable
     private static bool IsExpunged(AppState app, Instance instance, DateTimeOffset lostAt, DateTimeOffset now) =>
         app.DefinitionOf(instance).UnreachableStrategy.ExpungeAfterSeconds is { } seconds && now >= lostAt.AddSeconds(seconds);
 
-    private static DateTimeOffset? LostAt(ClusterState state, Instance instance) => state.Nodes.TryGetValue(instance.Node, out var node) ? node.LostAt : null;
+    private static DateTimeOffset? LostAt(ClusterState state, Instance instance) => state.LostNodes > 0 && state.Nodes.TryGetValue(instance.Node, out var node) ? node.LostAt : null;
 }

@@ -17,6 +17,9 @@ internal sealed class SimulatedContainer(Assignment assignment)
     public bool Crashes { get; set; }
     public bool IsDeaf { get; set; }
 
+    /// <summary>The agent knows of it.</summary>
+    public bool WasSeen { get; set; }
+
     /// <summary>A probe has truly passed.</summary>
     public bool WasReady { get; set; }
 
@@ -59,6 +62,7 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
         if (Containers.Count == 0) return;
         var victim = Chance.Of(Containers.Keys.ToList());
         world.Trace.Note($"somebody removes on {node.Id}", victim);
+        if (!Containers[victim].WasSeen) world.Checks.NeverSeen(victim); // nobody can know that it was there
         Containers.Remove(victim);
     }
 
@@ -81,7 +85,10 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
             var containers = Containers.Values.Select(c => c.Seen).Where(c => c.Runtime == kind).ToEquatableArray();
             world.Clock.After(Chance.Seconds(0.001, 0.02), () =>
             {
-                if (life == _agentLife) node.Feed(new AgentInput.Listed(kind, asOf, containers));
+                if (life != _agentLife) return;
+                foreach (var seen in containers)
+                    if (Containers.TryGetValue(seen.Id, out var container)) container.WasSeen = true;
+                node.Feed(new AgentInput.Listed(kind, asOf, containers));
             });
         });
     }
@@ -175,7 +182,11 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
         if (life != _agentLife && Chance.Hits(0.5)) return; // made, and never started
         if (container.State == ContainerState.Created) Run(container);
         if (fails) Answer(life, TimeSpan.Zero, new AgentInput.Failed(id, "the engine does not answer"));
-        else if (life == _agentLife) node.Feed(new AgentInput.Seen(container.Seen), new AgentInput.Done(id));
+        else if (life == _agentLife)
+        {
+            container.WasSeen = true;
+            node.Feed(new AgentInput.Seen(container.Seen), new AgentInput.Done(id));
+        }
     }
 
     private void Run(SimulatedContainer container)

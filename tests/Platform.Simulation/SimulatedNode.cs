@@ -46,7 +46,7 @@ internal sealed class SimulatedNode
         var life = ++_life;
         foreach (var kind in _core.Runtimes) Every(life, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(10), () => Engine.List(kind));
         Every(life, ReportInterval * _world.Chance.Share(), ReportInterval, () => Report(true, _core!.Reports()));
-        if (_world.HasTraffic) Every(life, TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(250), Request);
+        if (!_world.IsLarge) Every(life, TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(250), Request);
         ServeSoon();
         Connect(TimeSpan.Zero);
     }
@@ -94,13 +94,18 @@ internal sealed class SimulatedNode
     public void TakeDesired(long term, long revision, bool complete, long nextSerial, EquatableArray<Assignment> upsert, EquatableArray<InstanceId> remove)
     {
         if (!IsAlive) return;
-        _world.Trace.Note($"{Id} is told {(complete ? "all" : "changes")} at {revision}: {string.Join(", ", upsert.Select(a => $"{a.Id} {a.Goal}"))}; not", remove);
+        if (!_world.IsLarge) _world.Trace.Note($"{Id} is told {(complete ? "all" : "changes")} at {revision}: {string.Join(", ", upsert.Select(a => $"{a.Id} {a.Goal}"))}; not", remove);
         Feed(new AgentInput.Desired(term, revision, complete, nextSerial, upsert, remove));
     }
 
     public void TakeEndpoints(EndpointUpdate update)
     {
         if (!IsAlive) return;
+        if (_world.IsLarge)
+        {
+            _served = _world.Scheduler.Table.Current; // thousands of replicas would be all that is measured
+            return;
+        }
         if (_table.Apply(update) is null)
         {
             _table = new EndpointTable(); // it fits nothing: ask for all of it
@@ -169,7 +174,7 @@ internal sealed class SimulatedNode
         _world.Clock.After(delay, () =>
         {
             if (life != _life || _link is { IsUp: true }) return;
-            if (IsPartitioned || _world.Scheduler.Connect(this, _table.Current.Cursor) is not { } link)
+            if (IsPartitioned || _world.Scheduler.Connect(this, _world.IsLarge ? EndpointCursor.Start : _table.Current.Cursor) is not { } link)
             {
                 Connect(_world.Chance.Seconds(0.2, 1));
                 return;

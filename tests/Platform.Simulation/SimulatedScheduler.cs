@@ -14,7 +14,8 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
     private sealed record Session(SimulatedLink Link, SimulatedNode Node)
     {
         public bool NextIsComplete { get; set; } = true;
-        public bool Pumping { get; set; }
+        public bool IsPumping { get; set; }
+        public bool IsDirty { get; set; } = true;
         public EndpointCursor Cursor { get; set; }
         public Dictionary<InstanceId, Goal> Sent { get; } = [];
     }
@@ -146,7 +147,7 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         Publish(step);
         if (Dies(0.002)) return;
         foreach (var (ticket, decision) in step.Decisions) Answer(ticket, decision);
-        if (log.Revision % 500 < step.Events.Length) log.SaveSnapshotAsync(Brain.State, default).AsTask().GetAwaiter().GetResult();
+        if (!world.IsLarge && log.Revision % 500 < step.Events.Length) log.SaveSnapshotAsync(Brain.State, default).AsTask().GetAwaiter().GetResult();
         if (_inbox.Count > 0) WakeAt(world.Clock.Now.AddMilliseconds(1));
         else if (Brain.NextLookAt is { } next) WakeAt(next <= world.Clock.Now ? world.Clock.Now.AddTicks(1) : next);
     }
@@ -177,18 +178,22 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
             foreach (var session in _sessions.Values) Pump(session);
         }
         foreach (var node in step.DirtyNodes.Order())
-            if (_sessions.TryGetValue(node, out var session)) Pump(session);
+            if (_sessions.TryGetValue(node, out var session))
+            {
+                session.IsDirty = true;
+                Pump(session);
+            }
     }
 
     /// <summary>As the real gateway: what goes out is made of the newest state at the moment of sending, so nodes miss steps but never the present.</summary>
     private void Pump(Session session)
     {
-        if (session.Pumping) return;
-        session.Pumping = true;
+        if (session.IsPumping) return;
+        session.IsPumping = true;
         var life = _life;
         world.Clock.After(world.Chance.Seconds(0.0002, 0.003), () =>
         {
-            session.Pumping = false;
+            session.IsPumping = false;
             if (life != _life || !_sessions.TryGetValue(session.Link.Node, out var current) || current != session) return;
             if (Table.After(session.Cursor) is { } update)
             {
@@ -202,7 +207,8 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
     private void SendDesired(Session session)
     {
         var state = State;
-        if (!state.Nodes.ContainsKey(session.Node.Id)) return;
+        if (!session.IsDirty || !state.Nodes.ContainsKey(session.Node.Id)) return;
+        session.IsDirty = false;
         var wanted = Projections.WantedOn(state, session.Node.Id).ToList();
         if (world.Bug == SeededBug.SkipDrain) wanted = wanted.Select(w => (w.Instance, w.Instance.IsStopping ? Goal.Stop : Goal.Run)).ToList();
         var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)

@@ -5,6 +5,9 @@ namespace Platform.Simulation;
 /// <summary>One run: a scheduler, its nodes, a user, and what goes wrong; all of it drawn from one seed.</summary>
 internal sealed class World
 {
+    /// <summary>From here on a run asks how fast the brain is: no traffic, no replicas of the table, no log as text.</summary>
+    private const int LargeFrom = 50;
+
     private readonly List<SimulatedNode> _nodes = [];
 
     public World(ulong seed, int nodes, Faults? faults = null, SeededBug bug = SeededBug.None)
@@ -15,7 +18,7 @@ internal sealed class World
         Faults = (faults ?? drawn) with { SchedulerDies = bug == SeededBug.LoseAckedEvent || (faults ?? drawn).SchedulerDies };
         Bug = bug;
         Trace = new Trace(Clock);
-        Log = new FaultyMemoryLog(asText: true);
+        Log = new FaultyMemoryLog(asText: nodes <= LargeFrom);
         if (bug == SeededBug.LoseAckedEvent) Log.ForgetsOnRecovery = 40;
         Checks = new Checks(this);
         Scheduler = new SimulatedScheduler(this, Log);
@@ -24,9 +27,9 @@ internal sealed class World
             {
                 Id = NodeId.Parse($"n{i}"),
                 Address = $"10.0.{i / 250}.{i % 250 + 1}",
-                Total = new Resources(1 + Chance.Below(4), 512 * (1 + Chance.Below(3)), 1000),
+                Total = nodes > LargeFrom ? new Resources(64, 65536, 1000) : new Resources(1 + Chance.Below(4), 512 * (1 + Chance.Below(3)), 1000),
                 TaskPortMin = 31000,
-                TaskPortMax = 31005 + Chance.Below(10),
+                TaskPortMax = nodes > LargeFrom ? 32000 : 31005 + Chance.Below(10),
                 Attributes = EquatableMap.Empty.With("rack", i % 2 == 0 ? "even" : "odd"),
                 Runtimes = ["docker", "process"],
             }));
@@ -42,7 +45,7 @@ internal sealed class World
     public Checks Checks { get; }
     public SimulatedScheduler Scheduler { get; }
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
-    public bool HasTraffic => _nodes.Count <= 50;
+    public bool IsLarge => _nodes.Count > LargeFrom;
 
     /// <summary>The faults are over.</summary>
     public bool Calm { get; private set; }
@@ -80,6 +83,19 @@ internal sealed class World
         var (revision, actions) = (Log.Revision, Actions);
         Clock.RunUntil(Clock.Now.AddSeconds(60));
         Checks.Quiet(revision, actions);
+    }
+
+    public void RunAtScale()
+    {
+        const int apps = 100;
+        Calm = true;
+        Scheduler.Start();
+        foreach (var node in _nodes) Clock.After(Chance.Seconds(0, 2), node.Start);
+        Clock.RunUntil(Clock.Now.AddSeconds(3));
+        for (var i = 0; i < apps; i++)
+            Scheduler.Ask(Workload.Put(AppId.Parse($"/big/app{i}"), $$"""{"cmd":"serve","instances":{{_nodes.Count * 20 / apps}},"cpus":0.1,"mem":32,"portDefinitions":[{"port":0}]}""", false), _ => { });
+        Clock.RunUntil(Clock.Now.AddSeconds(60), () => Scheduler.State.Apps.Count == apps && Scheduler.State.Deployments.IsEmpty);
+        Checks.Converged();
     }
 
     private void Trouble(bool on, double min, double max, Action action)
