@@ -35,6 +35,8 @@ public sealed class AgentCore
         _launchedBefore = [.. recovered.Launched];
         _healthBefore = recovered.Health.ToDictionary(x => x.Id, x => x.Checks);
         foreach (var assignment in recovered.Assignments) Assign(assignment);
+        foreach (var (id, end) in recovered.Ends)
+            if (Of(id) is { } held) held.End = end;
     }
 
     public EquatableArray<RuntimeKind> Runtimes { get; }
@@ -50,6 +52,7 @@ public sealed class AgentCore
     {
         Assignments = _held.Values.Where(x => x.Listed).Select(x => x.Assignment!).ToEquatableArray(),
         Launched = _held.Values.Where(x => x.Listed && x.Launched).Select(x => x.Id).ToEquatableArray(),
+        Ends = _held.Values.Where(x => x.Listed && x.End is not null).Select(x => new EndMemory(x.Id, x.End!)).ToEquatableArray(),
         Health = _held.Values.Where(x => x.Health.Length > 0).Select(x => new HealthMemory(x.Id, x.Health.ToEquatableArray())).ToEquatableArray(),
     };
 
@@ -75,7 +78,7 @@ public sealed class AgentCore
             var report = held.Report();
             var before = held.Reported;
             if (before is not null && !IsNews(before, report)) continue;
-            if (before is null || before.Health != report.Health) Remember(Persistence.Soon);
+            if (before is null || before.Health != report.Health || before.End != report.End) Remember(Persistence.Soon);
             held.Reported = report;
             changed.Add(report);
         }

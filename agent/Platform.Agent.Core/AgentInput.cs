@@ -100,7 +100,7 @@ public enum Persistence
 {
     None,
 
-    /// <summary>Soon, in the background: health verdicts.</summary>
+    /// <summary>Soon, in the background: health verdicts and ends.</summary>
     Soon,
 
     /// <summary>With fsync, before any action of this step: what is desired, and what may have been started.</summary>
@@ -132,6 +132,11 @@ public sealed record AgentMemory
     public EquatableArray<InstanceId> Launched { get; init; }
 
     public EquatableArray<HealthMemory> Health { get; init; }
+
+    /// <summary>How those that ended did, while the scheduler lists them: a refused start leaves no container to tell it again.</summary>
+    public EquatableArray<EndMemory> Ends { get; init; }
 }
+
+public sealed record EndMemory(InstanceId Id, InstanceEnd End);
 
 public sealed record HealthMemory(InstanceId Id, EquatableArray<HealthState> Checks);

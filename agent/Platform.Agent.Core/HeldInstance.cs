@@ -101,11 +101,13 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
             return new InstanceEnd(TerminalState.Failed, WithOutput(OutOfMemoryText(), exit), exit.Code, true, false, at);
         return exit.Code switch
         {
-            0 => new InstanceEnd(TerminalState.Finished, "Container exited with status 0", 0, false, false, at),
-            { } failed => new InstanceEnd(TerminalState.Failed, WithOutput($"Container exited with status {failed}{SignalText(failed)}", exit), failed, false, false, at),
-            null => new InstanceEnd(TerminalState.Failed, WithOutput("Container ended, and its exit status is not known", exit), null, false, false, at),
+            0 => new InstanceEnd(TerminalState.Finished, $"{What} exited with status 0", 0, false, false, at),
+            { } failed => new InstanceEnd(TerminalState.Failed, WithOutput($"{What} exited with status {failed}{SignalText(failed)}", exit), failed, false, false, at),
+            null => new InstanceEnd(TerminalState.Failed, WithOutput($"{What} ended, and its exit status is not known", exit), null, false, false, at),
         };
     }
+
+    private string What => Runtime == RuntimeKind.Docker ? "Container" : "Command";
 
     private string OutOfMemoryText() => Assignment is { } assignment
         ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Memory limit exceeded: the task's limit is {assignment.App.Resources.MemMib} MiB")

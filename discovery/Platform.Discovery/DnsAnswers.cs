@@ -10,7 +10,8 @@ public readonly record struct DnsGlue(int AnswerIndex, DnsRecord Record);
 
 /// <summary>What to say. The answer's records belong to the name asked, the authority record to the zone's apex.</summary>
 public sealed record DnsAnswer(
-    DnsRcode Rcode, bool Authoritative = false, ImmutableArray<DnsRecord> Answer = default, DnsRecord? Authority = null, ImmutableArray<DnsGlue> Additional = default)
+    DnsRcode Rcode, bool Authoritative = false, ImmutableArray<DnsRecord> Answer = default, DnsRecord? Authority = null,
+    ImmutableArray<DnsGlue> Additional = default, bool Truncated = false)
 {
     public static readonly DnsAnswer Refused = new(DnsRcode.Refused);
     public static readonly DnsAnswer ServFail = new(DnsRcode.ServFail);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Platform.Model;
 
 namespace Platform.Discovery;
 
@@ -10,6 +11,9 @@ public readonly record struct DnsEdns(int PayloadMax, bool DnssecOk);
 /// <param name="QuestionLength">Bytes of the question after the header; 0 if it could not be read.</param>
 public sealed record DnsQuery(
     ushort Id, int Opcode, bool RecursionDesired, bool CheckingDisabled, DnsQuestion Question, int QuestionLength, DnsEdns? Edns, DnsRcode? Problem);
+
+/// <summary>Where the moving parts of another server's message stand: TTLs, and the end of what may be passed on (its OPT record is not).</summary>
+public sealed record DnsSkeleton(int QuestionLength, EquatableArray<int> TtlOffsets, int Additionals, int End);
 
 /// <summary>
 /// The wire format (RFC 1035), strict in what it reads. It exists beside ARSoft's codec because that one parses a question twice, draws a
@@ -149,7 +153,7 @@ public static class DnsWire
             at += OptLength;
             additionals++;
         }
-        var truncated = !tcp && answers < records.Length;
+        var truncated = answer.Truncated || (!tcp && answers < records.Length);
         WriteHeader(to, query, answer, truncated, recursionAvailable);
         BinaryPrimitives.WriteUInt16BigEndian(to[4..], (ushort)(query.QuestionLength > 0 ? 1 : 0));
         BinaryPrimitives.WriteUInt16BigEndian(to[6..], (ushort)answers);
@@ -191,26 +195,77 @@ public static class DnsWire
         to[7] = (byte)(dnssecOk ? 0x80 : 0);
     }
 
-    /// <summary>Where the TTLs stand in a message of somebody else's, so that a cache can age them; null if it is not well formed.</summary>
-    public static List<int>? TtlOffsets(ReadOnlySpan<byte> message)
+    /// <summary>Reads the skeleton of a message of somebody else's; null if it is not well formed.</summary>
+    public static DnsSkeleton? Scan(ReadOnlySpan<byte> message)
     {
-        if (message.Length < HeaderLength) return null;
+        if (message.Length < HeaderLength || Number(message[4..]) != 1) return null;
         var at = HeaderLength;
-        for (var questions = Number(message[4..]); questions > 0; questions--)
+        if (!SkipName(message, ref at) || at + 4 > message.Length) return null;
+        at += 4;
+        var ttls = new List<int>();
+        var questionLength = at - HeaderLength;
+        var before = Number(message[6..]) + Number(message[8..]);
+        var all = before + Number(message[10..]);
+        for (var i = 0; i < all; i++)
         {
-            if (!SkipName(message, ref at) || at + 4 > message.Length) return null;
-            at += 4;
-        }
-        var offsets = new List<int>();
-        for (var records = Number(message[6..]) + Number(message[8..]) + Number(message[10..]); records > 0; records--)
-        {
+            var start = at;
             if (!SkipName(message, ref at) || at + 10 > message.Length) return null;
-            if ((DnsType)Number(message[at..]) != DnsType.OPT) offsets.Add(at + 4); // in OPT these bytes are flags
+            // What follows an OPT record is left out with it: additional records are a kindness, and the bytes after a gap would point wrong.
+            if ((DnsType)Number(message[at..]) == DnsType.OPT && i >= before) return new DnsSkeleton(questionLength, [.. ttls], i - before, start);
+            ttls.Add(at + 4);
             at += 10 + Number(message[(at + 8)..]);
             if (at > message.Length) return null;
         }
-        return offsets;
+        return new DnsSkeleton(questionLength, [.. ttls], all - before, at);
     }
+
+    /// <summary>Does the message answer this very question? Spelling apart.</summary>
+    public static bool Answers(ReadOnlySpan<byte> message, ushort id, ReadOnlySpan<byte> question)
+    {
+        if (message.Length < HeaderLength + question.Length || Number(message) != id || (message[2] & 0x80) == 0 || Number(message[4..]) != 1) return false;
+        var echoed = message.Slice(HeaderLength, question.Length);
+        for (var i = 0; i < question.Length; i++)
+            if (Lower(echoed[i]) != Lower(question[i])) return false;
+        return true;
+    }
+
+    private static byte Lower(byte b) => b is >= (byte)'A' and <= (byte)'Z' ? (byte)(b + 32) : b;
+
+    public static bool IsTruncated(ReadOnlySpan<byte> message) => (message[2] & 2) != 0;
+
+    public static DnsRcode RcodeOf(ReadOnlySpan<byte> message) => (DnsRcode)(message[3] & 15);
+
+    /// <summary>
+    /// Passes another server's answer on, byte for byte where it can: record types we have never heard of stay what they are. Changed are
+    /// the id, the flags, the question's spelling, the TTLs (aged), and the OPT record, which speaks only for one hop.
+    /// </summary>
+    public static int Relay(ReadOnlySpan<byte> message, DnsSkeleton skeleton, int ageSeconds, ReadOnlySpan<byte> packet, DnsQuery query, bool tcp, Span<byte> to)
+    {
+        var sizeMax = Math.Min(to.Length, tcp ? TcpMax : query.Edns?.PayloadMax ?? UdpPlainMax);
+        var length = skeleton.End + (query.Edns is null ? 0 : OptLength);
+        if (length > sizeMax || skeleton.QuestionLength != query.QuestionLength)
+            return Encode(packet, query, new DnsAnswer(RcodeOf(message), Truncated: true), 0, true, tcp, to);
+
+        message[..skeleton.End].CopyTo(to);
+        packet.Slice(HeaderLength, query.QuestionLength).CopyTo(to[HeaderLength..]);
+        foreach (var at in skeleton.TtlOffsets)
+            BinaryPrimitives.WriteInt32BigEndian(to[at..], Math.Max(0, Math.Min(BinaryPrimitives.ReadInt32BigEndian(message[at..]), TtlMaxSeconds) - ageSeconds));
+        var additionals = skeleton.Additionals;
+        if (query.Edns is { } edns)
+        {
+            WriteOpt(to[skeleton.End..], DnsRcode.NoError, edns.DnssecOk);
+            additionals++;
+        }
+        var authentic = message[3] & (query.Edns is { DnssecOk: true } ? 0x20 : 0);
+        WriteHeader(to, query, new DnsAnswer(RcodeOf(message), Truncated: IsTruncated(message)), IsTruncated(message), true);
+        to[3] |= (byte)authentic;
+        BinaryPrimitives.WriteUInt16BigEndian(to, query.Id);
+        BinaryPrimitives.WriteUInt16BigEndian(to[10..], (ushort)additionals);
+        return length;
+    }
+
+    /// <summary>A longer one is somebody's mistake or malice (RFC 8767 suggests a week; a machine's resolver is asked again within the hour).</summary>
+    public const int TtlMaxSeconds = 3600;
 
     /// <summary>A query of our own, for a server further up; always with EDNS.</summary>
     /// <param name="question">Name, type and class as they stood in the asker's packet.</param>

@@ -1,1 +1,35 @@
-return 64;
+using System.CommandLine;
+using System.Text.Json;
+using Platform.Cli;
+using Platform.Proxy;
+using Platform.Scheduler.Storage;
+using Platform.Scheduling;
+
+EdgeProxy.HardenRuntime();
+var root = new RootCommand("Platform: runs containers on a set of machines and makes each findable the moment it is healthy")
+{
+    UpCommand.Make(PlatformUp.RunAsync),
+};
+var parsed = root.Parse(args);
+if (parsed.Errors.Count > 0)
+{
+    foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync(error.Message);
+    await Console.Error.WriteLineAsync("See 'platform --help'.");
+    return (int)ExitCode.Usage;
+}
+try
+{
+    return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+}
+catch (Exception e)
+{
+    await Console.Error.WriteLineAsync(e is BadOptionException or LogUnreadableException or LogOvertakenException or InvariantBrokenException ? $"platform: {e.Message}" : $"platform: {e}");
+    return (int)(e switch
+    {
+        BadOptionException or InvalidDataException or JsonException => ExitCode.BadOption,
+        LogUnreadableException => ExitCode.LogUnreadable,
+        LogOvertakenException => ExitCode.LeadershipLost,
+        InvariantBrokenException => ExitCode.InvariantBroken,
+        _ => ExitCode.Failed,
+    });
+}

@@ -48,7 +48,8 @@ public sealed record AppDefinition
     /// <summary>The ports in declared order, whatever the network mode.</summary>
     public EquatableArray<AppPort> Ports => Network == NetworkMode.Host
         ? PortDefinitions.Select((p, i) => new AppPort(i, p.Port, null, RequirePorts ? p.Port : 0, p.Protocol, p.Name, p.Labels)).ToEquatableArray()
-        : (Container?.PortMappings ?? default).Select((p, i) => new AppPort(i, p.ServicePort, p.ContainerPort, p.HostPort, p.Protocol, p.Name, p.Labels)).ToEquatableArray();
+        : (Container?.PortMappings ?? default)
+            .Select((p, i) => new AppPort(i, p.ServicePort, p.ContainerPort, p.HostPort, p.Protocol, p.Name, p.Labels)).ToEquatableArray();
 }
 
 /// <summary>
@@ -101,7 +102,10 @@ public sealed record HostVolume(string ContainerPath, string HostPath, bool Read
 /// <summary>One mode for a whole app: <c>host</c> or <c>container/bridge</c>.</summary>
 public enum NetworkMode { Host, Bridge }
 
-/// <summary><see cref="HostPort"/>: null = not published, 0 = any free one. <see cref="ContainerPort"/> 0 = the same as the host port. Protocol: <c>tcp</c>, <c>udp</c> or <c>udp,tcp</c>.</summary>
+/// <summary>
+/// <see cref="HostPort"/>: null = not published, 0 = any free one. <see cref="ContainerPort"/> 0 = the same as the host port.
+/// Protocol: <c>tcp</c>, <c>udp</c> or <c>udp,tcp</c>.
+/// </summary>
 public sealed record PortMapping(int ContainerPort, int? HostPort, int ServicePort, string Protocol, string? Name, EquatableMap Labels);
 
 /// <summary><see cref="Port"/> is the service port (and the host port under requirePorts); 0 = to be assigned.</summary>

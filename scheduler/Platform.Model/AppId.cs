@@ -14,6 +14,7 @@ public sealed partial record AppId : IComparable<AppId>
 {
     public static readonly AppId Root = new("/");
     public const int LengthMax = 1024;
+    private static readonly string TooLong = $"must not be longer than {LengthMax} characters";
 
     private AppId(string path) => Path = path;
 
@@ -36,6 +37,11 @@ public sealed partial record AppId : IComparable<AppId>
     public static bool TryParse(string text, [NotNullWhen(true)] out AppId? id, [NotNullWhen(false)] out string? why, AppId? within = null)
     {
         id = null;
+        if (text.Length > LengthMax) // before any work on it
+        {
+            why = TooLong;
+            return false;
+        }
         var stack = new List<string>(text.StartsWith('/') ? [] : (within ?? Root).Segments);
         foreach (var segment in text.Split('/', StringSplitOptions.RemoveEmptyEntries))
         {
@@ -47,7 +53,8 @@ public sealed partial record AppId : IComparable<AppId>
             }
             if (!SegmentPattern().IsMatch(segment))
             {
-                why = "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
+                why = "must fully match regular expression "
+                    + "'^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
                 return false;
             }
             stack.Add(segment);
@@ -55,7 +62,7 @@ public sealed partial record AppId : IComparable<AppId>
         var path = "/" + string.Join('/', stack);
         if (path.Length > LengthMax)
         {
-            why = $"must not be longer than {LengthMax} characters";
+            why = TooLong;
             return false;
         }
         why = null;

@@ -20,7 +20,8 @@ public static class AppJson
     /// in the document can be decoded, so that reading it cannot throw.
     /// </summary>
     public static bool TryParseBody(
-        ReadOnlyMemory<byte> body, [NotNullWhen(true)] out JsonDocument? document, [NotNullWhen(false)] out string? message, [NotNullWhen(false)] out string? why)
+        ReadOnlyMemory<byte> body, [NotNullWhen(true)] out JsonDocument? document,
+        [NotNullWhen(false)] out string? message, [NotNullWhen(false)] out string? why)
     {
         document = null;
         if (body.Span.StartsWith("\uFEFF"u8)) body = body[3..];

@@ -37,7 +37,9 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             Executor = update.Executor ?? old.Executor,
             Constraints = update.Constraints is { } constraints ? Constraints(constraints) : old.Constraints,
             AcceptedResourceRoles = update.AcceptedResourceRoles ?? old.AcceptedResourceRoles,
-            Backoff = new Backoff(update.BackoffSeconds ?? old.Backoff.Seconds, update.BackoffFactor ?? old.Backoff.Factor, update.MaxLaunchDelaySeconds ?? old.Backoff.MaxLaunchDelaySeconds),
+            Backoff = new Backoff(
+                update.BackoffSeconds ?? old.Backoff.Seconds, update.BackoffFactor ?? old.Backoff.Factor,
+                update.MaxLaunchDelaySeconds ?? old.Backoff.MaxLaunchDelaySeconds),
             Container = container,
             Dependencies = update.Dependencies is { } dependencies ? Dependencies(dependencies, id) : old.Dependencies,
             HealthChecks = Addressed(update.HealthChecks ?? old.HealthChecks, anyPort: !exact && definitions.Count + mappings.Count > 0),
@@ -104,7 +106,8 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         var kept = existing is { Network: NetworkMode.Host } ? existing.PortDefinitions : (EquatableArray<PortDefinition>?)null;
         if (update.PortDefinitions is { } definitions)
         {
-            if (update.Ports is { } mirror && !mirror.SequenceEqual(definitions.Select(x => x.Port))) rules.Add("/ports", "must agree with portDefinitions where both are given");
+            if (update.Ports is { } mirror && !mirror.SequenceEqual(definitions.Select(x => x.Port)))
+                rules.Add("/ports", "must agree with portDefinitions where both are given");
             return definitions;
         }
         if (update.Ports is not { } ports) return kept ?? [DefaultDefinition];
@@ -118,7 +121,8 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
     {
         if (update.PortDefinitions is { Count: > 0 }) rules.Add("/portDefinitions", BridgeOnly);
         // Files of 2014 may list ports beside docker.portMappings; 0.7 took the mappings' service ports and so do we.
-        var agrees = update.Ports is not { } ports || ports.All(x => x == 0) || update.Container?.DockerNetwork is not null || ports.SequenceEqual(mappings.Select(x => x.ServicePort));
+        var agrees = update.Ports is not { } ports || ports.All(x => x == 0) || update.Container?.DockerNetwork is not null
+            || ports.SequenceEqual(mappings.Select(x => x.ServicePort));
         if (!agrees) rules.Add("/ports", "must agree with the service ports of the port mappings; " + BridgeOnly);
         return default;
     }
@@ -151,19 +155,22 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
     // ---- the rest
 
     private static EquatableArray<HealthCheck> Addressed(EquatableArray<HealthCheck> checks, bool anyPort) => checks
-        .Select(x => x is { PortIndex: null, Port: null, Protocol: not HealthCheckProtocol.Command } && anyPort ? x with { PortIndex = 0 } : x).ToEquatableArray();
+        .Select(x => anyPort && x is { PortIndex: null, Port: null, Protocol: not HealthCheckProtocol.Command } ? x with { PortIndex = 0 } : x)
+        .ToEquatableArray();
 
     private UpgradeStrategy Upgrade(EquatableMap labels)
     {
         if (existing is not null && update.UpgradeStrategy is null) return existing.UpgradeStrategy;
         var usual = AppRules.IsSingleInstance(labels) ? new UpgradeStrategy(0, 0) : UpgradeStrategy.Default;
         return new UpgradeStrategy(
-            update.UpgradeStrategy?.MinimumHealthCapacity ?? usual.MinimumHealthCapacity, update.UpgradeStrategy?.MaximumOverCapacity ?? usual.MaximumOverCapacity);
+            update.UpgradeStrategy?.MinimumHealthCapacity ?? usual.MinimumHealthCapacity,
+            update.UpgradeStrategy?.MaximumOverCapacity ?? usual.MaximumOverCapacity);
     }
 
     private EquatableArray<Constraint> Constraints(EquatableArray<EquatableArray<string>> constraints)
     {
-        if (!AppRules.Within("/constraints", constraints.Count, AppLimits.ConstraintsMax, "constraints", rules)) return default; // a million patterns are not compiled
+        // A million patterns must not be compiled to be refused.
+        if (!AppRules.Within("/constraints", constraints.Count, AppLimits.ConstraintsMax, "constraints", rules)) return default;
         return constraints.Select((x, i) => ConstraintRules.Read(x, $"/constraints({i})", rules)).OfType<Constraint>().ToEquatableArray();
     }
 

@@ -15,9 +15,12 @@ public static class AppReader
     {
         var problems = new ProblemList();
         if (Shape(body, problems) is not { } update) return Refuse(problems, RefusalFamily.InvalidJson);
-        if (update.Id is null) problems.Add("/id", "error.path.missing");
+        if (new JsonAt(body, "", problems).Member("id") is null) problems.Add("/id", "error.path.missing");
         if (problems.Any) return Refuse(problems, RefusalFamily.InvalidJson);
-        return Complete(body, update, ParseId(update.Id!, within, problems), null, problems);
+        var id = ParseId(update.Id!, within, problems);
+        if (within is not null && (id == within || !id.IsWithin(within)) && !problems.Any)
+            problems.Add("/id", $"must be inside the group {within}; hint: use a relative path");
+        return Complete(body, update, id, null, problems);
     }
 
     /// <summary>
@@ -38,7 +41,8 @@ public static class AppReader
     {
         id = AppId.Root;
         var problems = new ProblemList();
-        if (new JsonAt(item, "", problems).AsObject() is not { } app || app.RequiredText("id") is not { } text) return Refuse(problems, RefusalFamily.InvalidJson);
+        if (new JsonAt(item, "", problems).AsObject() is not { } app || app.RequiredText("id") is not { } text)
+            return Refuse(problems, RefusalFamily.InvalidJson);
         id = ParseId(text, null, problems);
         return problems.Any ? Refuse(problems, RefusalFamily.ObjectNotValid) : null;
     }
@@ -51,7 +55,8 @@ public static class AppReader
     {
         var problems = new ProblemList();
         var update = Shape(app, problems);
-        if (update is null || problems.Any || update.Id is null) throw new JsonException($"not an app definition: {problems.Refuse(RefusalFamily.InvalidJson).Problems}");
+        if (update is null || problems.Any || update.Id is null)
+            throw new JsonException($"not an app definition: {problems.Refuse(RefusalFamily.InvalidJson).Problems}");
         var definition = new AppOverlay(update, null, problems, exact: true).Apply(AppId.Parse(update.Id));
         if (problems.Any) throw new JsonException($"not an app definition: {problems.Refuse(RefusalFamily.ObjectNotValid).Problems}");
         var stored = new JsonAt(app, "", problems);
@@ -72,7 +77,9 @@ public static class AppReader
     }
 
     private static AppVersion Version(JsonAt owner, string name) =>
-        owner.Text(name) is not { } text ? default : AppVersion.TryParse(text, out var version) ? version.Value : throw new JsonException($"'{text}' is no version");
+        owner.Text(name) is not { } text ? default
+            : AppVersion.TryParse(text, out var version) ? version.Value
+            : throw new JsonException($"'{text}' is no version");
 
     private static AppUpdate? Shape(JsonElement body, ProblemList problems) =>
         new JsonAt(body, "", problems).AsObject() is { } app ? AppShape.Read(app) : null;

@@ -35,7 +35,7 @@ internal static partial class AppRules
     private static void CheckId(AppId id, ProblemList rules)
     {
         if (id.IsRoot) rules.Add("/id", "must not be the root path '/'");
-        else if (SubResources.Contains(id.Segments[^1])) rules.Add("/id", $"must not end in '{id.Segments[^1]}': /v2/apps{id}/{id.Segments[^1]} is a resource of the API");
+        else if (SubResources.Contains(id.Segments[^1])) rules.Add("/id", $"must not end in '{id.Segments[^1]}': /v2/apps{id} is a resource of the API");
     }
 
     private static void CheckCommand(AppDefinition app, ProblemList rules)
@@ -72,7 +72,8 @@ internal static partial class AppRules
         {
             NoNul($"{path}/{key}", key, rules);
             NoNul($"{path}/{key}", value, rules);
-            Within($"{path}/{key}", Encoding.UTF8.GetByteCount(key) + Encoding.UTF8.GetByteCount(value), AppLimits.ValueBytesMax, "bytes of name and value", rules);
+            var byteCount = Encoding.UTF8.GetByteCount(key) + Encoding.UTF8.GetByteCount(value);
+            Within($"{path}/{key}", byteCount, AppLimits.ValueBytesMax, "bytes of name and value", rules);
         }
     }
 
@@ -90,7 +91,9 @@ internal static partial class AppRules
         if (!IsSingleInstance(app.Labels)) return;
         if (app.Instances > 1) rules.Add("/instances", "Single instance app may only have one instance");
         if (strategy != new UpgradeStrategy(0, 0))
-            rules.Add("/upgradeStrategy", "a single instance app needs minimumHealthCapacity and maximumOverCapacity of 0: a second instance may never run beside the first");
+            rules.Add(
+                "/upgradeStrategy",
+                "a single instance app needs minimumHealthCapacity and maximumOverCapacity of 0: a second instance may never run beside the first");
     }
 
     // ---- containers
@@ -118,7 +121,7 @@ internal static partial class AppRules
             rules.Add("/container", "container/bridge networking needs a container with an image: a plain process has the network of its host");
         if (app.Container is not { } container) return;
         if (container.Image is { } image && (image.Length > AppLimits.ImageLengthMax || image.Any(x => char.IsWhiteSpace(x) || char.IsControl(x))))
-            rules.Add("/container/docker/image", string.Create(CultureInfo.InvariantCulture, $"must be at most {AppLimits.ImageLengthMax} characters without white space"));
+            rules.Add("/container/docker/image", $"must be at most {AppLimits.ImageLengthMax} characters without white space");
         CheckVolumes(container, rules);
         Within("/container/docker/parameters", container.Parameters.Count, AppLimits.ParametersMax, "parameters", rules);
         for (var i = 0; i < container.Parameters.Count; i++)
@@ -126,7 +129,8 @@ internal static partial class AppRules
             var (key, value) = (container.Parameters[i].Key.TrimStart('-'), container.Parameters[i].Value);
             var path = $"/container/docker/parameters({i})";
             if (ManagedParameters.TryGetValue(key, out var why)) rules.Add(path, $"'{key}' is not yours to set: {why}");
-            if (key is "label" or "l" && value.StartsWith("platform.", StringComparison.Ordinal)) rules.Add(path, "labels that begin with 'platform.' are how Platform knows its containers");
+            if (key is "label" or "l" && value.StartsWith("platform.", StringComparison.Ordinal))
+                rules.Add(path, "labels that begin with 'platform.' are how Platform knows its containers");
             if (key is "label-file") rules.Add(path, "'label-file' is not yours to set: its labels could be Platform's own");
             if (container.Parameters[i].Key.Contains('\0') || value.Contains('\0')) rules.Add(path, "must not contain the NUL character");
         }
@@ -141,7 +145,8 @@ internal static partial class AppRules
             if (!IsPath(volume.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
             if (!IsPath(volume.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
         }
-        if (container.Volumes.DistinctBy(x => x.ContainerPath).Count() < container.Volumes.Count) rules.Add("/container/volumes", "container paths must be unique");
+        if (container.Volumes.DistinctBy(x => x.ContainerPath).Count() < container.Volumes.Count)
+            rules.Add("/container/volumes", "container paths must be unique");
     }
 
     // Docker's mount syntax splits at colons, and '..' would be resolved by whoever comes first.

@@ -1,8 +1,12 @@
 using System.Collections.Frozen;
+using System.Text.Json;
 
 namespace Platform.Model;
 
-/// <summary>Reads the shape of an app's JSON: types, ranges, required members, words. Rules that hold between fields are for <see cref="AppOverlay"/> and <see cref="AppRules"/>.</summary>
+/// <summary>
+/// Reads the shape of an app's JSON: types, ranges, required members, words. Rules that hold between fields are for
+/// <see cref="AppOverlay"/> and <see cref="AppRules"/>.
+/// </summary>
 internal static class AppShape
 {
     private const int PortMax = 65_535;
@@ -80,15 +84,23 @@ internal static class AppShape
     /// <summary>An array of key and value, or, as 0.7 had it, one object.</summary>
     private static EquatableArray<DockerParameter> Parameters(JsonAt parameters)
     {
-        if (parameters.Element.ValueKind == System.Text.Json.JsonValueKind.Object)
+        if (parameters.Element.ValueKind == JsonValueKind.Object)
             return parameters.AsTexts().Select(x => new DockerParameter(x.Key, x.Value)).ToEquatableArray();
-        return Each(parameters.AsList(), x => x.AsObject() is { } item && item.RequiredText("key", lengthMin: 1) is { } key && item.RequiredText("value") is { } value
-            ? new DockerParameter(key, value) : null) ?? default;
+        return Each(parameters.AsList(), Parameter) ?? default;
+    }
+
+    private static DockerParameter? Parameter(JsonAt item)
+    {
+        if (item.AsObject() is not { } parameter) return null;
+        var (key, value) = (parameter.RequiredText("key", lengthMin: 1), parameter.RequiredText("value"));
+        return key is null || value is null ? null : new DockerParameter(key, value);
     }
 
     private static HostVolume? Volume(JsonAt item)
     {
-        if (item.AsObject() is not { } volume || UnavailableFields.IsManagedVolume(volume.Element)) return null;
+        if (item.AsObject() is not { } volume) return null;
+        // Will be refused; until then it keeps its place, so that the indices of the others are right.
+        if (UnavailableFields.IsManagedVolume(volume.Element)) return new HostVolume(item.Path, "/", ReadOnly: true);
         var containerPath = volume.RequiredText("containerPath", lengthMin: 1);
         var hostPath = volume.RequiredText("hostPath", lengthMin: 1);
         var readOnly = volume.OneOf("mode", AppWords.VolumeModes) ?? false;
@@ -106,7 +118,8 @@ internal static class AppShape
         : null;
 
     private static PortDefinition? PortDefinition(JsonAt item) => item.AsObject() is { } definition
-        ? new PortDefinition(definition.Integer("port", 0, PortMax) ?? 0, PortProtocol(definition), definition.Text("name"), definition.Texts("labels") ?? EquatableMap.Empty)
+        ? new PortDefinition(
+            definition.Integer("port", 0, PortMax) ?? 0, PortProtocol(definition), definition.Text("name"), definition.Texts("labels") ?? EquatableMap.Empty)
         : null;
 
     private static readonly Dictionary<string, PortWord> PortProtocols = new(StringComparer.OrdinalIgnoreCase)
@@ -153,7 +166,7 @@ internal static class AppShape
 
     private static UnreachableStrategy? Unreachable(JsonAt strategy)
     {
-        if (strategy.Element.ValueKind == System.Text.Json.JsonValueKind.String)
+        if (strategy.Element.ValueKind == JsonValueKind.String)
             return strategy.AsOneOf(UnreachableWords) is null ? null : UnreachableStrategy.Disabled;
         if (strategy.AsObject() is not { } times) return null;
         var inactive = times.Number("inactiveAfterSeconds", 0, AppLimits.SecondsMax) ?? 0;

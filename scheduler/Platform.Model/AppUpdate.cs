@@ -48,4 +48,5 @@ internal sealed record UpgradeUpdate(double? MinimumHealthCapacity, double? Maxi
 /// <param name="DockerNetwork">The old place of the network's mode.</param>
 /// <param name="DockerPortMappings">The old place of the port mappings.</param>
 internal sealed record ContainerUpdate(
-    Container Container, bool HasDocker, EquatableArray<PortMapping>? PortMappings, NetworkWord? DockerNetwork, EquatableArray<PortMapping>? DockerPortMappings);
+    Container Container, bool HasDocker, EquatableArray<PortMapping>? PortMappings,
+    NetworkWord? DockerNetwork, EquatableArray<PortMapping>? DockerPortMappings);

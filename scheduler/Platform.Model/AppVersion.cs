@@ -5,7 +5,10 @@ using System.Text.Json.Serialization;
 
 namespace Platform.Model;
 
-/// <summary>The version of an app, a group or a deployment: an instant in whole milliseconds, printed as the contract wants (1.1: always three digits and Z).</summary>
+/// <summary>
+/// The version of an app, a group or a deployment: an instant in whole milliseconds, printed as the contract wants (1.1: always three
+/// digits and Z).
+/// </summary>
 [JsonConverter(typeof(AppVersionConverter))]
 public readonly record struct AppVersion : IComparable<AppVersion>
 {

@@ -18,8 +18,8 @@ internal static class AppWords
 
     public static readonly Dictionary<string, ConstraintOperator> ConstraintOperators = Words(
     [
-        ("UNIQUE", ConstraintOperator.Unique), ("CLUSTER", ConstraintOperator.Cluster), ("GROUP_BY", ConstraintOperator.GroupBy), ("LIKE", ConstraintOperator.Like),
-        ("UNLIKE", ConstraintOperator.Unlike), ("MAX_PER", ConstraintOperator.MaxPer), ("IS", ConstraintOperator.Is),
+        ("UNIQUE", ConstraintOperator.Unique), ("CLUSTER", ConstraintOperator.Cluster), ("GROUP_BY", ConstraintOperator.GroupBy),
+        ("LIKE", ConstraintOperator.Like), ("UNLIKE", ConstraintOperator.Unlike), ("MAX_PER", ConstraintOperator.MaxPer), ("IS", ConstraintOperator.Is),
     ]);
 
     /// <summary>The modes of <c>networks</c>; null where only a named network could be meant.</summary>

@@ -62,12 +62,13 @@ public static class ConstraintPattern
     {
         regex = null;
         why = string.IsNullOrEmpty(pattern) ? "LIKE and UNLIKE require a non-empty, regular expression value"
-            : pattern.Length > LengthMax ? string.Create(CultureInfo.InvariantCulture, $"a regular expression may have at most {LengthMax} characters, this one has {pattern.Length}")
+            : pattern.Length > LengthMax ? $"a regular expression may have at most {LengthMax} characters, this one has {pattern.Length}"
             : null;
         if (why is not null) return false;
         try
         {
-            _ = new Regex(pattern!, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant); // 'a)|(b' is no expression, though it becomes one in brackets
+            // 'a)|(b' is no expression, though it becomes one in brackets.
+            _ = new Regex(pattern!, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
             regex = new Regex($@"\A(?:{pattern})\z", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
             return true;
         }
@@ -77,7 +78,8 @@ public static class ConstraintPattern
         }
         catch (NotSupportedException)
         {
-            why = "is not a valid regular expression here: look-around, back-references, atomic groups and very large repetitions are refused, because they cannot be matched in linear time";
+            why = "is not a valid regular expression here: look-around, back-references, atomic groups and very large repetitions are refused, "
+                + "because they cannot be matched in linear time";
         }
         return false;
     }

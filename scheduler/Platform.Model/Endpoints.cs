@@ -23,7 +23,10 @@ public sealed record Endpoint
     public EquatableArray<EndpointPort> Ports { get; init; }
 }
 
-/// <summary>Reached at the endpoint's <see cref="Endpoint.Address"/>:<paramref name="HostPort"/>, or, when that is 0, at its container address and <paramref name="ContainerPort"/>.</summary>
+/// <summary>
+/// Reached at the endpoint's <see cref="Endpoint.Address"/>:<paramref name="HostPort"/>, or, when that is 0, at its container address and
+/// <paramref name="ContainerPort"/>.
+/// </summary>
 public sealed record EndpointPort(int Index, int HostPort, int? ContainerPort, int ServicePort, string Protocol, string? Name);
 
 /// <summary>An app as discovery and the proxies know it, whether or not it has an endpoint now: a service port with none answers 503.</summary>

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.RegularExpressions;
 
 namespace Platform.Model;
 
@@ -13,7 +14,7 @@ namespace Platform.Model;
 /// The UUID is derived from the cluster and a serial number that the cluster never gives twice, so replaying the log gives the same ids.
 /// </summary>
 [JsonConverter(typeof(InstanceIdConverter))]
-public sealed record InstanceId : IComparable<InstanceId>
+public sealed partial record InstanceId : IComparable<InstanceId>
 {
     private const string TaskSuffix = "._app.1";
 
@@ -39,13 +40,16 @@ public sealed record InstanceId : IComparable<InstanceId>
     {
         id = null;
         var body = text.EndsWith(TaskSuffix, StringComparison.Ordinal) ? text[..^TaskSuffix.Length] : text;
-        var mark = body.LastIndexOf(".instance-", StringComparison.Ordinal);
-        if (mark <= 0 || !Guid.TryParseExact(body.AsSpan(mark + ".instance-".Length), "D", out _)) return false;
+        if (!Spelling().IsMatch(body)) return false;
         id = new InstanceId(body);
         return true;
     }
 
     public static InstanceId Parse(string text) => TryParse(text, out var id) ? id : throw new FormatException($"'{text}' is no instance id");
+
+    // Exactly what Derive gives: Guid's own parser takes capitals and blanks too, and one instance must not have two ids.
+    [GeneratedRegex(@"\A[a-z0-9][a-z0-9._\-]*\.instance-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Spelling();
 
     public int CompareTo(InstanceId? other) => string.CompareOrdinal(Text, other?.Text);
     public override string ToString() => Text;
@@ -54,8 +58,10 @@ public sealed record InstanceId : IComparable<InstanceId>
     {
         public override InstanceId Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => Parse(reader.GetString()!);
         public override void Write(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) => writer.WriteStringValue(value.Text);
-        public override InstanceId ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => Parse(reader.GetString()!);
-        public override void WriteAsPropertyName(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) => writer.WritePropertyName(value.Text);
+        public override InstanceId ReadAsPropertyName(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+            Parse(reader.GetString()!);
+        public override void WriteAsPropertyName(Utf8JsonWriter writer, InstanceId value, JsonSerializerOptions options) =>
+            writer.WritePropertyName(value.Text);
     }
 }
 
@@ -71,7 +77,8 @@ public sealed record NodeId : IComparable<NodeId>
 
     public static bool TryParse(string text, [NotNullWhen(true)] out NodeId? id, [NotNullWhen(false)] out string? why)
     {
-        var ok = text.Length is > 0 and <= LengthMax && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_') && char.IsAsciiLetterOrDigit(text[0]);
+        var ok = text.Length is > 0 and <= LengthMax
+            && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_') && char.IsAsciiLetterOrDigit(text[0]);
         id = ok ? new NodeId(text) : null;
         why = ok ? null : $"a node name is 1 to {LengthMax} letters, digits, '-', '.' or '_', beginning with a letter or digit";
         return ok;

@@ -55,7 +55,8 @@ internal readonly struct JsonAt(JsonElement element, string path, ProblemList pr
         return words.TryGetValue(text, out var value) ? value : MismatchValue<T>("error.unknown.enum.literal");
     }
 
-    public bool? AsFlag() => element.ValueKind is JsonValueKind.True or JsonValueKind.False ? element.GetBoolean() : MismatchValue<bool>("error.expected.jsboolean");
+    public bool? AsFlag() =>
+        element.ValueKind is JsonValueKind.True or JsonValueKind.False ? element.GetBoolean() : MismatchValue<bool>("error.expected.jsboolean");
 
     public JsonAt? AsObject() => element.ValueKind == JsonValueKind.Object ? this : MismatchValue<JsonAt>("error.expected.jsobject");
 
@@ -75,13 +76,15 @@ internal readonly struct JsonAt(JsonElement element, string path, ProblemList pr
         return EquatableMap.From(texts);
     }
 
+    private const NumberStyles QuotedNumber = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
+
     /// <summary>A finite number; files of 2014 quote theirs (contract 2.10).</summary>
     public double? AsNumber(double min, double max)
     {
         var known = element.ValueKind switch
         {
             JsonValueKind.Number => element.TryGetDouble(out var number) ? number : double.NaN,
-            JsonValueKind.String => double.TryParse(element.GetString(), NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out var number) ? number : double.NaN,
+            JsonValueKind.String => double.TryParse(element.GetString(), QuotedNumber, CultureInfo.InvariantCulture, out var number) ? number : double.NaN,
             _ => double.NaN,
         };
         if (!double.IsFinite(known)) return MismatchValue<double>("error.expected.jsnumber");

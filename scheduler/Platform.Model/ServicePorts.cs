@@ -47,9 +47,12 @@ public static class ServicePorts
         return true;
     }
 
-    private static AppDefinition With(AppDefinition app, int[] ports) => app.Network == NetworkMode.Host
-        ? app with { PortDefinitions = app.PortDefinitions.Select((x, i) => x with { Port = ports[i] }).ToEquatableArray() }
-        : app.Container is { } container
-            ? app with { Container = container with { PortMappings = container.PortMappings.Select((x, i) => x with { ServicePort = ports[i] }).ToEquatableArray() } }
-            : app;
+    private static AppDefinition With(AppDefinition app, int[] ports)
+    {
+        if (app.Network == NetworkMode.Host)
+            return app with { PortDefinitions = app.PortDefinitions.Select((x, i) => x with { Port = ports[i] }).ToEquatableArray() };
+        if (app.Container is not { } container) return app;
+        var mappings = container.PortMappings.Select((x, i) => x with { ServicePort = ports[i] });
+        return app with { Container = container with { PortMappings = mappings.ToEquatableArray() } };
+    }
 }

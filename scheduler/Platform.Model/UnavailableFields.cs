@@ -28,7 +28,8 @@ internal static class UnavailableFields
     {
         foreach (var (name, reason) in AppMembers)
             if (Member(app, name) is { } value && AsksForSomething(name, value)) rules.Add($"/{name}", reason);
-        if (Text(app, "role") is { } role && role is not ("" or "*")) rules.Add("/role", "there is only the role '*'");
+        if (Member(app, "role") is { } role && (role.ValueKind != JsonValueKind.String || role.GetString() is not ("" or "*")))
+            rules.Add("/role", "there is only the role '*'");
         if (Text(app, "executor") is { } executor && executor is not ("" or "//cmd"))
             rules.Add("/executor", "only the command executor ('' or '//cmd') exists in this version of Platform");
         if (Member(app, "env") is { ValueKind: JsonValueKind.Object } env) CheckEnv(env, rules);
@@ -58,7 +59,8 @@ internal static class UnavailableFields
         {
             if (Member(docker, "pullConfig") is { } pull && AsksForSomething("pullConfig", pull))
                 rules.Add("/container/docker/pullConfig", "there is no secret store in this version of Platform; log the node's Docker in to the registry");
-            if (Member(docker, "credential") is { } credential && AsksForSomething("credential", credential)) rules.Add("/container/docker/credential", "must be empty");
+            if (Member(docker, "credential") is { } credential && AsksForSomething("credential", credential))
+                rules.Add("/container/docker/credential", "must be empty");
             CheckNetworkNames(docker, "/container/docker/portMappings", rules);
         }
         CheckNetworkNames(container, "/container/portMappings", rules);

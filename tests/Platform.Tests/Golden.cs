@@ -26,7 +26,9 @@ internal static class Golden
             return;
         }
         if (!File.Exists(file)) Assert.Fail($"no golden file Golden/{path}; PLATFORM_UPDATE_GOLDEN=1 writes it. It would hold:\n{actual}");
-        Assert.True(Normalise(File.ReadAllText(file)) == actual, $"Golden/{path} differs (PLATFORM_UPDATE_GOLDEN=1 rewrites it).\n--- expected\n{File.ReadAllText(file)}\n--- actual\n{actual}");
+        Assert.True(
+            Normalise(File.ReadAllText(file)) == actual,
+            $"Golden/{path} differs (PLATFORM_UPDATE_GOLDEN=1 rewrites it).\n--- expected\n{File.ReadAllText(file)}\n--- actual\n{actual}");
     }
 
     public static string Read(string path) => File.ReadAllText(Path.Combine(Root, path.Replace('/', Path.DirectorySeparatorChar)));

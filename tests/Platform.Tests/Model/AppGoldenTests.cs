@@ -12,7 +12,10 @@ public sealed class AppGoldenTests
 {
     private static readonly string[] Outcomes = ["app.json", "problems.json", "rollback.json"];
 
-    public static TheoryData<string> Cases() => [.. Directory.GetDirectories(Path.Combine(Golden.Root, "apps")).Select(x => Path.GetFileName(x)!).Order(StringComparer.Ordinal)];
+    private static IEnumerable<string> Names => Directory.GetDirectories(Path.Combine(Golden.Root, "apps"))
+        .Select(x => Path.GetFileName(x)!).Order(StringComparer.Ordinal);
+
+    public static TheoryData<string> Cases() => [.. Names];
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -30,16 +33,18 @@ public sealed class AppGoldenTests
             ReadResult.Rollback x => ("rollback.json", $"\"{x.Version}\""),
             _ => throw new System.Diagnostics.UnreachableException($"{result}"),
         };
-        foreach (var other in Outcomes.Where(x => x != file && File.Exists(Path.Combine(folder, x)))) Assert.Fail($"Golden/apps/{name}/{other} is stale: the outcome is {file} now");
+        foreach (var other in Outcomes.Where(x => x != file && File.Exists(Path.Combine(folder, x))))
+            Assert.Fail($"Golden/apps/{name}/{other} is stale: the outcome is {file} now");
         Golden.Check($"apps/{name}/{file}", text);
 
-        ReadResult Over(AppDefinition existing) => AppReader.Update(input, existing.Id, existing, partial: !name.StartsWith("replace-", StringComparison.Ordinal));
+        ReadResult Over(AppDefinition existing) =>
+            AppReader.Update(input, existing.Id, existing, partial: !name.StartsWith("replace-", StringComparison.Ordinal));
     }
 
     [Fact]
     public void The_seed_bodies_are_accepted()
     {
-        foreach (var name in Cases().Select(x => (string)x.Data).Where(x => x.StartsWith("seed-", StringComparison.Ordinal)))
+        foreach (var name in Names.Where(x => x.StartsWith("seed-", StringComparison.Ordinal)))
             Assert.True(File.Exists(Path.Combine(Golden.Root, "apps", name, "app.json")), $"{name} is refused");
     }
 

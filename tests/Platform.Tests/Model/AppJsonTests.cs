@@ -20,7 +20,7 @@ public sealed class AppJsonTests
             var text = JsonSerializer.Serialize(app);
             var back = JsonSerializer.Deserialize<AppDefinition>(text);
             Assert.True(app == back, $"{text}\n{(back is null ? "null" : JsonSerializer.Serialize(back))}");
-        }, iter: 2_000);
+        }, iter: 500);
 
     [Fact]
     public void An_answer_sent_back_changes_nothing() =>
@@ -32,7 +32,7 @@ public sealed class AppJsonTests
             Assert.Equal(given, again);
             var replaced = Assert.IsType<ReadResult.App>(AppReader.Update(answer, given.Id, given, partial: false)).Definition;
             Assert.False(AppChange.ConfigChanged(given, replaced));
-        }, iter: 1_000);
+        }, iter: 300);
 
     [Fact]
     public void No_json_makes_the_reader_throw() =>
@@ -45,7 +45,7 @@ public sealed class AppJsonTests
                 AppReader.Update(document.RootElement, AppId.Parse("/x"), null, partial: true);
                 AppReader.ReadId(document.RootElement, out _);
             }
-        }, iter: 20_000);
+        }, iter: 5_000);
 
     [Theory]
     [InlineData("", "Please specify data in JSON format")]
@@ -65,7 +65,8 @@ public sealed class AppJsonTests
     }
 
     [Fact]
-    public void Bytes_that_are_no_text_are_refused() => Assert.False(AppJson.TryParseBody(new byte[] { (byte)'"', 0xC3, 0x28, (byte)'"' }, out _, out _, out _));
+    public void Bytes_that_are_no_text_are_refused() =>
+        Assert.False(AppJson.TryParseBody(new byte[] { (byte)'"', 0xC3, 0x28, (byte)'"' }, out _, out _, out _));
 
     [Theory]
     [InlineData(64, true)]

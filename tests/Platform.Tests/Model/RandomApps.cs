@@ -9,14 +9,16 @@ internal static class RandomApps
     private static readonly Gen<string> Label = Gen.Char["abcdefghijklmnopqrstuvwxyz0123456789"].Array[1, 6].Select(x => new string(x));
 
     // Texts of every script and with every escape, but no half surrogate pairs and no NUL: neither gets past the edge.
-    private static readonly Gen<string> AnyText = Gen.OneOf(Label, Gen.Char["aZ \"\\/<>&'\n\té€漢\u0001\u007f="].Array[2, 12].Select(x => new string(x)), Gen.Const("😀🚀"));
+    private static readonly Gen<string> AnyText = Gen.OneOf(
+        Label, Gen.Char["aZ \"\\/<>&'\n\té€漢\u0001\u007f="].Array[2, 12].Select(x => new string(x)), Gen.Const("😀🚀"));
 
     private static readonly Gen<EquatableMap> Map = Gen.Dictionary(Label, AnyText)[0, 4].Select(x => EquatableMap.From(x));
     private static readonly Gen<string?> Name = Gen.OneOf(Gen.Const((string?)null), Label.Select(x => (string?)x));
     private static readonly Gen<double> Amount = Gen.OneOf(Gen.Const(0.01), Gen.Const(256.0), Gen.Double[0, 100_000], Gen.Int[0, 1000].Select(x => (double)x));
     private static readonly Gen<double> Share = Gen.OneOf(Gen.Const(0.0), Gen.Const(1.0), Gen.Double[0, 1]);
-    private static readonly Gen<string> Protocol = Gen.OneOfConst("tcp", "udp", "udp,tcp");
-    private static readonly Gen<AppId> Id = Label.Array[1, 4].Where(x => x[^1] is not ("restart" or "tasks" or "versions")).Select(x => AppId.Parse("/" + string.Join('/', x)));
+    private static readonly Gen<string> Protocol = Pick.Of("tcp", "udp", "udp,tcp");
+    private static readonly Gen<AppId> Id = Label.Array[1, 4].Where(x => x[^1] is not ("restart" or "tasks" or "versions"))
+        .Select(x => AppId.Parse("/" + string.Join('/', x)));
     private static readonly Gen<AppVersion> Version = Gen.Long[0, 4_000_000_000_000].Select(x => new AppVersion(DateTimeOffset.FromUnixTimeMilliseconds(x)));
 
     private static readonly Gen<Constraint> Constraint = Gen.OneOf(
@@ -30,17 +32,19 @@ internal static class RandomApps
         Label.Select(x => new Constraint("rack", ConstraintOperator.Is, x)));
 
     private static readonly Gen<UnreachableStrategy> Unreachable = Gen.OneOf(
-        Gen.Const(UnreachableStrategy.Disabled), Gen.Const(UnreachableStrategy.Default), Gen.Select(Amount, Amount, (a, b) => new UnreachableStrategy(Math.Min(a, b), Math.Max(a, b))));
+        Gen.Const(UnreachableStrategy.Disabled), Gen.Const(UnreachableStrategy.Default),
+        Gen.Select(Amount, Amount, (a, b) => new UnreachableStrategy(Math.Min(a, b), Math.Max(a, b))));
 
     public static readonly Gen<AppDefinition> App =
         from basics in Gen.Select(Id, Map, Map, Gen.Int[0, 50_000], Gen.Select(Amount, Amount, Amount))
         from command in Gen.Select(AnyText, AnyText.Array[1, 4], Gen.Int[0, 1], Name)
-        from network in Gen.OneOfConst(NetworkMode.Host, NetworkMode.Bridge)
+        from network in Pick.Of(NetworkMode.Host, NetworkMode.Bridge)
         from ports in Ports(network)
-        from container in Gen.OneOf(ContainerOf(network, ports.Mappings), network == NetworkMode.Host ? Gen.Const((Container?)null) : ContainerOf(network, ports.Mappings))
+        from container in Gen.OneOf(
+            ContainerOf(network, ports.Mappings), network == NetworkMode.Host ? Gen.Const((Container?)null) : ContainerOf(network, ports.Mappings))
         from checks in Check(ports.Count).Array[0, 3]
         from placement in Gen.Select(Constraint.Array[0, 3], Id.Array[0, 3], Gen.Bool, Gen.Select(Amount, Gen.Double[1, 5], Amount))
-        from strategies in Gen.Select(Gen.Select(Share, Share), Amount, Gen.OneOfConst(KillSelection.YoungestFirst, KillSelection.OldestFirst), Unreachable, Gen.Bool)
+        from strategies in Gen.Select(Gen.Select(Share, Share), Amount, Pick.Of(KillSelection.YoungestFirst, KillSelection.OldestFirst), Unreachable, Gen.Bool)
         from versions in Gen.Select(Version, Version, Version)
         select new AppDefinition
         {
@@ -75,13 +79,16 @@ internal static class RandomApps
         Gen.Select(Gen.Int[0, 1].Array[0, 3], Protocol, Name, Map, Gen.Int[0, 1000]).Select((zeros, protocol, name, labels, at) =>
         {
             string? NameOf(int i) => name is null ? null : $"{name}{i}";
+            var definitions = zeros.Select((x, i) => new PortDefinition(x * (at + 10_000 + i), protocol, NameOf(i), labels));
+            var mappings = zeros.Select((x, i) => new PortMapping(at + i, x * (31_000 + i), x * (at + 10_000 + i), protocol, NameOf(i), labels));
             return network == NetworkMode.Host
-                ? (zeros.Select((x, i) => new PortDefinition(x * (at + 10_000 + i), protocol, NameOf(i), labels)).ToEquatableArray(), default(EquatableArray<PortMapping>), zeros.Length)
-                : (default, zeros.Select((x, i) => new PortMapping(at + i, x * (31_000 + i), x * (at + 10_000 + i), protocol, NameOf(i), labels)).ToEquatableArray(), zeros.Length);
+                ? (definitions.ToEquatableArray(), default(EquatableArray<PortMapping>), zeros.Length)
+                : (default, mappings.ToEquatableArray(), zeros.Length);
         });
 
     private static Gen<Container?> ContainerOf(NetworkMode network, EquatableArray<PortMapping> mappings) =>
-        Gen.Select(Gen.Int[0, 2], Label, Gen.Bool, Gen.Bool, Gen.Select(Label, AnyText).Array[0, 3]).Select((kind, image, privileged, pull, pairs) => (Container?)new Container
+        Gen.Select(Gen.Int[0, 2], Label, Gen.Bool, Gen.Bool, Gen.Select(Label, AnyText).Array[0, 3])
+        .Select((kind, image, privileged, pull, pairs) => (Container?)new Container
         {
             Type = kind == 0 ? ContainerType.Docker : ContainerType.Mesos,
             Image = kind == 2 && network == NetworkMode.Host ? null : image,
@@ -93,7 +100,8 @@ internal static class RandomApps
         });
 
     private static Gen<HealthCheck> Check(int ports) =>
-        Gen.Select(Gen.Enum<HealthCheckProtocol>(), Gen.Int[0, 100], Gen.Bool, Label, Gen.Select(Amount, Amount, Amount, Amount, Gen.Int[0, 9])).Select((protocol, pick, flag, text, numbers) =>
+        Gen.Select(Gen.Enum<HealthCheckProtocol>(), Gen.Int[0, 100], Gen.Bool, Label, Gen.Select(Amount, Amount, Amount, Amount, Gen.Int[0, 9]))
+        .Select((protocol, pick, flag, text, numbers) =>
         {
             var check = new HealthCheck { Protocol = protocol };
             var isCommand = protocol == HealthCheckProtocol.Command;
@@ -117,16 +125,23 @@ internal static class RandomApps
 /// <summary>Bodies that look like apps, with members of every wrong kind.</summary>
 internal static class RandomJson
 {
-    private static readonly Gen<string> Member = Gen.OneOfConst(
-        "id", "cmd", "args", "user", "env", "instances", "cpus", "mem", "disk", "gpus", "executor", "constraints", "fetch", "uris", "storeUrls", "backoffSeconds", "backoffFactor",
-        "maxLaunchDelaySeconds", "container", "dependencies", "healthChecks", "readinessChecks", "check", "labels", "networks", "ports", "portDefinitions", "requirePorts", "ipAddress",
-        "acceptedResourceRoles", "role", "upgradeStrategy", "taskKillGracePeriodSeconds", "killSelection", "unreachableStrategy", "residency", "secrets", "tty", "resourceLimits", "version",
-        "versionInfo", "type", "docker", "volumes", "portMappings", "image", "network", "parameters", "privileged", "pullConfig", "mode", "name", "containerPort", "hostPort", "servicePort",
-        "protocol", "containerPath", "hostPath", "persistent", "secret", "path", "portIndex", "port", "command", "value", "key", "minimumHealthCapacity", "inactiveAfterSeconds", "a\\u0000b");
+    private static readonly Gen<string> Member = Pick.Of(
+        "id", "cmd", "args", "user", "env", "instances", "cpus", "mem", "disk", "gpus", "executor", "constraints", "fetch", "uris",
+        "storeUrls", "backoffSeconds", "backoffFactor",
+        "maxLaunchDelaySeconds", "container", "dependencies", "healthChecks", "readinessChecks", "check", "labels", "networks",
+        "ports", "portDefinitions", "requirePorts", "ipAddress",
+        "acceptedResourceRoles", "role", "upgradeStrategy", "taskKillGracePeriodSeconds", "killSelection", "unreachableStrategy", "residency", "secrets",
+        "tty", "resourceLimits", "version",
+        "versionInfo", "type", "docker", "volumes", "portMappings", "image", "network", "parameters", "privileged", "pullConfig", "mode",
+        "name", "containerPort", "hostPort", "servicePort",
+        "protocol", "containerPath", "hostPath", "persistent", "secret", "path", "portIndex", "port", "command", "value", "key",
+        "minimumHealthCapacity", "inactiveAfterSeconds", "a\\u0000b");
 
     private static readonly Gen<string> Scalar = Gen.OneOf(
-        Gen.OneOfConst("null", "true", "false", "0", "-1", "1.5", "3", "70000", "1e999", "1e9", "-0", "\"\"", "\"x\"", "\"HTTP\"", "\"BRIDGE\"", "\"DOCKER\"", "\"MESOS\"", "\"container\"", "\"host\"",
-            "\"container/bridge\"", "\"/a/b\"", "\"..\"", "\"UNIQUE\"", "\"LIKE\"", "\"(a\"", "\"\\u0000\"", "\"\\ud800\"", "\"disabled\"", "\"NaN\"", "\"2014-09-24T05:21:22.123Z\"", "\"platform.x=1\""));
+        Pick.Of("null", "true", "false", "0", "-1", "1.5", "3", "70000", "1e999", "1e9", "-0", "\"\"", "\"x\"",
+            "\"HTTP\"", "\"BRIDGE\"", "\"DOCKER\"", "\"MESOS\"", "\"container\"", "\"host\"",
+            "\"container/bridge\"", "\"/a/b\"", "\"..\"", "\"UNIQUE\"", "\"LIKE\"", "\"(a\"", "\"\\u0000\"", "\"\\ud800\"", "\"disabled\"",
+            "\"NaN\"", "\"2014-09-24T05:21:22.123Z\"", "\"platform.x=1\""));
 
     public static readonly Gen<string> Body = Gen.Recursive<string>((depth, nested) => depth > 4
         ? Scalar
@@ -134,4 +149,9 @@ internal static class RandomJson
             (depth == 0 ? 1 : 3, Scalar),
             (depth == 0 ? 1 : 2, nested.Array[0, 4].Select(x => $"[{string.Join(',', x)}]")),
             (depth == 0 ? 20 : 3, Gen.Select(Member, nested).Array[0, 8].Select(x => $"{{{string.Join(',', x.Select(y => $"\"{y.Item1}\":{y.Item2}"))}}}"))));
+}
+
+internal static class Pick
+{
+    public static Gen<T> Of<T>(params T[] items) => Gen.Int[0, items.Length - 1].Select(x => items[x]);
 }

@@ -1,0 +1,266 @@
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using Docker.DotNet;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
+using Platform.Model;
+using Platform.Protocol;
+using Wire = Platform.Protocol.Wire;
+
+namespace Platform.Agent;
+
+/// <summary>What the link reports: everything the node holds, or, before all of it is known, some.</summary>
+internal sealed record NodeState(bool Complete, EquatableArray<InstanceReport> Instances, long DesiredRevision)
+{
+    public static readonly NodeState Nothing = new(false, default, 0);
+}
+
+/// <summary>What the link needs to know of, and tells, the agent it belongs to.</summary>
+internal interface ILinkOwner
+{
+    NodeDescription Description { get; }
+    string? ClusterId { get; }
+
+    /// <summary>False: this scheduler is not to be obeyed (another cluster's, or a deposed leader).</summary>
+    ValueTask<bool> WelcomedAsync(SchedulerWelcome welcome, CancellationToken stopping);
+
+    ValueTask DesiredAsync(long term, DesiredState desired, CancellationToken stopping);
+}
+
+/// <summary>
+/// One stream to the leading scheduler. It reconnects for ever, with jittered backoff, through the given addresses in turn; a lost link
+/// changes nothing on the node. Reports are conflated: between two sends only the latest of each instance is kept, so a slow peer costs nothing.
+/// </summary>
+internal sealed partial class SchedulerLink(
+    ILinkOwner owner, IReadOnlyList<string> addresses, string? token, string bootId, EndpointFeed feed, NodeViews views, TimeProvider time, ILogger log) : IDisposable
+{
+    public static readonly TimeSpan ReportIntervalMin = TimeSpan.FromMilliseconds(100);
+    public static readonly TimeSpan WelcomeTimeout = TimeSpan.FromSeconds(10);
+    private const int MessageBytesMax = 64 << 20;
+
+    private readonly Lock _mailbox = new();
+    private readonly HashSet<InstanceId> _changed = [];
+    private readonly SemaphoreSlim _mail = new(0, 1);
+    private NodeState _state = NodeState.Nothing;
+    private ulong _sequence;
+    private bool _wantsWholeTable;
+
+    /// <summary>Whether a scheduler listens now; for the node's own health page.</summary>
+    public bool Connected { get; private set; }
+
+    /// <summary>The latest truth, and whose reports in it are news.</summary>
+    public void Publish(NodeState state, IEnumerable<InstanceId> changed)
+    {
+        lock (_mailbox)
+        {
+            var revisionMoved = state.DesiredRevision != _state.DesiredRevision || state.Complete != _state.Complete;
+            _state = state;
+            var before = _changed.Count;
+            _changed.UnionWith(changed);
+            if (_changed.Count == before && before == 0 && !revisionMoved) return;
+        }
+        Ring();
+    }
+
+    public void Dispose() => _mail.Dispose();
+
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        var backoff = new Backoff(time);
+        for (var turn = 0; !stopping.IsCancellationRequested; turn++)
+        {
+            var address = addresses[turn % addresses.Count];
+            try
+            {
+                await ConverseAsync(address, backoff, stopping).ConfigureAwait(false);
+            }
+            catch (Exception e) when (!stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException or FormatException or System.Text.Json.JsonException or InvalidOperationException or RuntimeUnavailableException or DockerApiException)
+            {
+                LogLost(address, e is RpcException rpc ? rpc.Status.Detail : e.Message);
+            }
+            catch (Exception e) when (stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException)
+            {
+                return;
+            }
+            Connected = false;
+            if (!stopping.IsCancellationRequested) await backoff.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task ConverseAsync(string address, Backoff backoff, CancellationToken stopping)
+    {
+        using var channel = ChannelTo(address);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var headers = new Metadata();
+        if (token is not null) headers.Add("authorization", new AuthenticationHeaderValue("Bearer", token).ToString());
+        using var call = new Wire.SchedulerLink.SchedulerLinkClient(channel).Connect(headers, cancellationToken: ended.Token);
+        var cursor = _wantsWholeTable ? EndpointCursor.Start : feed.Current.Cursor;
+        _wantsWholeTable = false;
+        await call.RequestStream.WriteAsync(AgentCodec.Encode(new AgentHello(owner.Description, owner.ClusterId, bootId, AgentCodec.ProtocolVersion, cursor)), ended.Token).ConfigureAwait(false);
+
+        var welcome = await WelcomeAsync(call.ResponseStream, ended).ConfigureAwait(false);
+        if (welcome is null || !await owner.WelcomedAsync(welcome, ended.Token).ConfigureAwait(false)) return;
+        backoff.Reset();
+        Connected = true;
+        LogConnected(address, welcome.ClusterId, welcome.Term);
+
+        var sending = SendAsync(call.RequestStream, welcome.ReportInterval, ended.Token);
+        try
+        {
+            await ReceiveAsync(call.ResponseStream, welcome.Term, sending, ended.Token).ConfigureAwait(false);
+        }
+        finally
+        {
+            await ended.CancelAsync().ConfigureAwait(false);
+            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Null: it said goodbye instead.</summary>
+    private async Task<SchedulerWelcome?> WelcomeAsync(IAsyncStreamReader<Wire.ToAgent> incoming, CancellationTokenSource ended)
+    {
+        using var late = time.CreateTimer(_ => ended.Cancel(), null, WelcomeTimeout, Timeout.InfiniteTimeSpan);
+        while (await incoming.MoveNext(ended.Token).ConfigureAwait(false))
+            switch (incoming.Current.KindCase)
+            {
+                case Wire.ToAgent.KindOneofCase.Welcome:
+                    return AgentCodec.Decode(incoming.Current.Welcome);
+                case Wire.ToAgent.KindOneofCase.Goodbye:
+                    LogGoodbye(incoming.Current.Goodbye.Reason);
+                    return null;
+            }
+        return null;
+    }
+
+    private async Task ReceiveAsync(IAsyncStreamReader<Wire.ToAgent> incoming, long term, Task sending, CancellationToken ended)
+    {
+        while (true)
+        {
+            var next = incoming.MoveNext(ended);
+            if (await Task.WhenAny(next, sending).ConfigureAwait(false) == sending) await sending.ConfigureAwait(false); // a broken writer ends the stream
+            if (!await next.ConfigureAwait(false)) return;
+            switch (incoming.Current.KindCase)
+            {
+                case Wire.ToAgent.KindOneofCase.Desired:
+                    await owner.DesiredAsync(term, AgentCodec.Decode(incoming.Current.Desired), ended).ConfigureAwait(false);
+                    break;
+                case Wire.ToAgent.KindOneofCase.Endpoints:
+                    if (feed.Apply(AgentCodec.Decode(incoming.Current.Endpoints))) break;
+                    _wantsWholeTable = true;
+                    LogTableGap(feed.Current.Revision);
+                    return;
+                case Wire.ToAgent.KindOneofCase.Goodbye:
+                    LogGoodbye(incoming.Current.Goodbye.Reason);
+                    return;
+            }
+        }
+    }
+
+    /// <summary>The stream's one writer: everything at first and each interval, changes at once.</summary>
+    private async Task SendAsync(IClientStreamWriter<Wire.FromAgent> outgoing, TimeSpan interval, CancellationToken ended)
+    {
+        await Task.Yield();
+        if (interval < ReportIntervalMin) interval = ReportIntervalMin;
+        var watching = WatchViewsAsync(ended);
+        var wholeAt = time.GetTimestamp();
+        for (var whole = true; ; whole = time.GetElapsedTime(wholeAt) >= interval)
+        {
+            if (whole) wholeAt = time.GetTimestamp();
+            await outgoing.WriteAsync(AgentCodec.Encode(NextReport(whole)), ended).ConfigureAwait(false);
+            var rest = interval - time.GetElapsedTime(wholeAt);
+            using var waiting = CancellationTokenSource.CreateLinkedTokenSource(ended);
+            await Task.WhenAny(_mail.WaitAsync(waiting.Token), Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, waiting.Token)).ConfigureAwait(false);
+            await waiting.CancelAsync().ConfigureAwait(false);
+            ended.ThrowIfCancellationRequested();
+            if (watching.IsFaulted) await watching.ConfigureAwait(false);
+        }
+    }
+
+    private AgentReport NextReport(bool whole)
+    {
+        lock (_mailbox)
+        {
+            var state = _state;
+            var seen = views.Current;
+            var instances = whole ? state.Instances : state.Instances.Where(x => _changed.Contains(x.Id)).ToEquatableArray();
+            _changed.Clear();
+            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision);
+        }
+    }
+
+    private async Task WatchViewsAsync(CancellationToken ended)
+    {
+        var seen = views.Current;
+        while (!ended.IsCancellationRequested)
+        {
+            var next = await views.ChangedAsync(seen, ended).ConfigureAwait(false);
+            if (next.ServedByAll != seen.ServedByAll || next.Draining != seen.Draining) Ring();
+            seen = next;
+        }
+    }
+
+    private void Ring()
+    {
+        try
+        {
+            if (_mail.CurrentCount == 0) _mail.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Rung by two at once: one ring is enough.
+        }
+    }
+
+    private static GrpcChannel ChannelTo(string address)
+    {
+        var transport = new SocketsHttpHandler
+        {
+            EnableMultipleHttp2Connections = false,
+            UseProxy = false,
+            KeepAlivePingDelay = TimeSpan.FromSeconds(5),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
+            ConnectTimeout = TimeSpan.FromSeconds(5),
+        };
+        var target = address;
+        if (address.StartsWith("unix:", StringComparison.Ordinal))
+        {
+            var endpoint = new UnixDomainSocketEndPoint(address["unix:".Length..]);
+            target = "http://localhost";
+            transport.ConnectCallback = async (_, connecting) =>
+            {
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await socket.ConnectAsync(endpoint, connecting).ConfigureAwait(false);
+                    return new NetworkStream(socket, ownsSocket: true);
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            };
+        }
+        return GrpcChannel.ForAddress(target, new GrpcChannelOptions
+        {
+            HttpHandler = transport,
+            DisposeHttpClient = true,
+            MaxReceiveMessageSize = MessageBytesMax,
+            MaxSendMessageSize = MessageBytesMax,
+        });
+    }
+
+    [LoggerMessage(4301, LogLevel.Information, "Linked to the scheduler at {Address}: cluster {Cluster}, term {Term}")]
+    private partial void LogConnected(string address, string cluster, long term);
+
+    [LoggerMessage(4302, LogLevel.Warning, "The link to the scheduler at {Address} is lost: {Why}. Tasks run on; trying again")]
+    private partial void LogLost(string address, string why);
+
+    [LoggerMessage(4303, LogLevel.Warning, "The scheduler closed the link: {Reason}")]
+    private partial void LogGoodbye(string reason);
+
+    [LoggerMessage(4304, LogLevel.Warning, "The endpoint table at revision {Revision} has a gap; asking for a complete one")]
+    private partial void LogTableGap(long revision);
+}

@@ -1,0 +1,40 @@
+using System.Net;
+using Platform.Model;
+
+namespace Platform.Discovery.Hosting;
+
+public sealed record DnsOptions
+{
+    /// <summary>In canonical form: <see cref="DnsZone.TryParseDomain"/>.</summary>
+    public required string Domain { get; init; }
+
+    /// <summary>Who is asked for names outside the zone; empty means the machine's own resolvers.</summary>
+    public EquatableArray<IPEndPoint> Upstreams { get; init; }
+
+    /// <summary>Where the machine's resolvers are written down; read again when it changes.</summary>
+    public string ResolverFile { get; init; } = "/etc/resolv.conf";
+
+    /// <summary>From the question to SERVFAIL, all upstreams together.</summary>
+    public TimeSpan UpstreamTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How many clients may wait for an upstream at once; more are told SERVFAIL.</summary>
+    public int ForwardsMax { get; init; } = 1000;
+
+    /// <summary>Answers of upstreams that are kept; the oldest goes first.</summary>
+    public int CacheEntriesMax { get; init; } = 8192;
+
+    public int TcpConnectionsMax { get; init; } = 1000;
+    public int TcpConnectionsPerClientMax { get; init; } = 100;
+    public TimeSpan TcpIdle { get; init; } = TimeSpan.FromSeconds(10);
+
+    public DnsSchedulers Schedulers { get; init; } = DnsSchedulers.None;
+}
+
+/// <summary>What became of opening a door: where it listens, or why it cannot. The program puts the flag's name in front of <c>Why</c>.</summary>
+public abstract record ListenResult
+{
+    private ListenResult() { }
+
+    public sealed record Listening(IPEndPoint EndPoint) : ListenResult;
+    public sealed record Refused(IPEndPoint EndPoint, System.Net.Sockets.SocketError Error, string Why) : ListenResult;
+}

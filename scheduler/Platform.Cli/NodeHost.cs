@@ -1,0 +1,145 @@
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Platform.Agent;
+using Platform.Discovery;
+using Platform.Discovery.Hosting;
+using Platform.Proxy;
+
+namespace Platform.Cli;
+
+/// <summary>A node as a role: agent, the views of its endpoint table, and its edge proxy, wired by hand.</summary>
+internal sealed partial class NodeHost : IAsyncDisposable
+{
+    private readonly UpOptions _options;
+    private readonly ILogger<NodeHost> _logger;
+    private readonly EndpointFeed _feed = new(new EndpointTable());
+    private readonly NodeViews _views = new();
+    private readonly DnsServerHost _dns;
+    private readonly KvView _kv;
+    private readonly EndpointFiles _files;
+    private readonly EdgeProxy _proxy;
+    private readonly WebApplication _web;
+
+    public NodeHost(UpOptions options, string linkSocket, string clusterId, ILoggerFactory loggers)
+    {
+        _options = options;
+        _logger = loggers.CreateLogger<NodeHost>();
+        Agent = new NodeAgent(
+            new NodeAgentOptions
+            {
+                NodeId = options.NodeName,
+                NodeAddress = options.NodeAddress?.ToString(),
+                DataDirectory = options.Data,
+                TaskPortMin = options.TaskPorts.Min,
+                TaskPortMax = options.TaskPorts.Max,
+                Runtime = options.Runtime,
+                Schedulers = [$"unix:{linkSocket}"],
+                ClusterId = clusterId,
+            },
+            _feed, _views, loggers, TimeProvider.System);
+        _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
+        _kv = new KvView(
+            _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
+        _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
+        _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
+        _web = Web(loggers);
+    }
+
+    public NodeAgent Agent { get; }
+    public NodeViews Views => _views;
+    public EndpointFeed Endpoints => _feed;
+
+    /// <summary>Every door as it really is, once started: name, address and what it speaks.</summary>
+    public IReadOnlyList<(string Name, string Address, string Speaks)> Doors { get; private set; } = [];
+
+    /// <summary>Opens the doors with what this node last knew, so that names answer and requests flow before the scheduler is heard.</summary>
+    public async Task StartAsync(CancellationToken stopping)
+    {
+        await Agent.StartAsync(stopping).ConfigureAwait(false);
+        var dns = _dns.AddListener(_options.Dns) switch
+        {
+            ListenResult.Listening x => x.EndPoint,
+            ListenResult.Refused x => throw Cli.Doors.Refused("dns", x.EndPoint, x.Why),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
+        if (await _proxy.StartAsync(stopping).ConfigureAwait(false) is { } failure) throw Cli.Doors.Refused("edge", failure.EndPoint, failure.Reason);
+        if (Agent.BridgeGateway is { } gateway) ServeContainers(IPAddress.Parse(gateway));
+        await _web.StartAsync(stopping).ConfigureAwait(false);
+        var web = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToList();
+        Doors =
+        [
+            ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
+            ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
+            ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
+            ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
+        ];
+    }
+
+    /// <summary>Returns when told to stop; any part that dies takes the process down with it.</summary>
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var loops = new[]
+        {
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+        };
+        var first = await Task.WhenAny(loops).ConfigureAwait(false);
+        await together.CancelAsync().ConfigureAwait(false);
+        await first.ConfigureAwait(false);
+        await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public async Task StopAsync(CancellationToken stopping)
+    {
+        await _proxy.StopAsync().ConfigureAwait(false);
+        await _web.StopAsync(stopping).ConfigureAwait(false);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _proxy.DisposeAsync().ConfigureAwait(false);
+        _dns.Dispose();
+        await _web.DisposeAsync().ConfigureAwait(false);
+        await Agent.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Containers on this node's bridge find DNS, the edge and the service ports at their gateway.</summary>
+    private void ServeContainers(IPAddress gateway)
+    {
+        if (_dns.AddListener(new IPEndPoint(gateway, 53)) is ListenResult.Refused refused) NoContainerDns(refused.EndPoint, refused.Why);
+        _proxy.AddAddress(gateway);
+    }
+
+    private WebApplication Web(ILoggerFactory loggers)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Listen(_options.Kv, door => door.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(_options.Admin, door => door.Protocols = HttpProtocols.Http1);
+        });
+        builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton(loggers);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
+        var web = builder.Build();
+        var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
+        // Two doors on one server: which one a request came in by decides what it can reach.
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_kv.AnswerAsync));
+        web.UseRouting();
+        web.MapAdmin(_proxy);
+        return web;
+    }
+
+    [LoggerMessage(5001, LogLevel.Warning, "Containers get no DNS from this node: {Door} cannot be opened: {Why}")]
+    private partial void NoContainerDns(IPEndPoint door, string why);
+}

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using Microsoft.Extensions.Configuration;
+
+namespace Platform.Cli;
+
+/// <summary>The flags of <c>platform up</c>. What a flag does not say is taken from PLATFORM_… in the environment, then from the settings file.</summary>
+internal static class UpCommand
+{
+    private static readonly (string Name, string What)[] Flags =
+    [
+        ("data", "Where everything is kept (default /var/lib/platform, or the user's own data folder)"),
+        ("api", "REST API, event stream (default 127.0.0.1:8080)"),
+        ("dns", "DNS, UDP and TCP (default 127.0.0.1:53)"),
+        ("kv", "KV API (default 127.0.0.1:8500)"),
+        ("edge", "Edge proxy by host name; its address also serves the service ports (default 127.0.0.1:80)"),
+        ("admin", "Node administration: health, routes, statistics, revisions (default 127.0.0.1:9090)"),
+        ("node-name", "This node's name, what constraints call hostname (default: the machine's)"),
+        ("node-address", "Where task ports are published and the proxy is reached (default: the node's own Docker bridge, or 127.0.0.1)"),
+        ("task-ports", "Host ports for tasks (default 31000-32000)"),
+        ("service-ports", "Service ports to give to apps (default 10000-20000)"),
+        ("domain", "Where apps are named in DNS (default marathon.mesos)"),
+        ("runtime", "docker, process or auto (default auto: what there is)"),
+    ];
+
+    public static Command Make(Func<UpOptions, CancellationToken, Task<int>> run)
+    {
+        var command = new Command("up", "Run everything on this machine: scheduler, agent, discovery and edge proxy");
+        var options = Flags.Select(f => new Option<string?>($"--{f.Name}") { Description = f.What }).ToList();
+        var stopTasks = new Option<bool>("--stop-tasks-on-exit") { Description = "Stop and remove this node's tasks at the end; otherwise they outlive the platform" };
+        var insecure = new Option<bool>("--insecure") { Description = "Allow --api, --kv and --admin on addresses other than loopback, where anybody may use them" };
+        var settings = new Option<string?>("--settings") { Description = "A JSON file with the same names as the flags" };
+        foreach (var option in options) command.Options.Add(option);
+        command.Options.Add(stopTasks);
+        command.Options.Add(insecure);
+        command.Options.Add(settings);
+        command.SetAction((parsed, stopping) =>
+        {
+            var layers = Layers(parsed.GetValue(settings));
+            string? Text(string name) =>
+                name == "stop-tasks-on-exit" && parsed.GetValue(stopTasks) || name == "insecure" && parsed.GetValue(insecure) ? "true"
+                : options.Find(o => o.Name == $"--{name}") is { } option && parsed.GetValue(option) is { } said ? said : layers[name];
+            return run(UpOptions.Parse(Text), stopping);
+        });
+        return command;
+    }
+
+    private static IConfiguration Layers(string? settingsFile)
+    {
+        var known = Flags.Select(f => f.Name).Append("stop-tasks-on-exit").Append("insecure").ToHashSet();
+        var builder = new ConfigurationBuilder();
+        if (settingsFile is not null)
+        {
+            if (!File.Exists(settingsFile)) throw new BadOptionException($"--settings {settingsFile}: there is no such file");
+            builder.AddJsonFile(Path.GetFullPath(settingsFile));
+            var strangers = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(settingsFile)).Build().GetChildren()
+                .Select(c => c.Key).Where(k => !known.Contains(k)).ToList();
+            if (strangers.Count > 0) throw new BadOptionException($"--settings {settingsFile}: there is no setting {string.Join(", ", strangers)}");
+        }
+        builder.AddInMemoryCollection(known.Select(name => KeyValuePair.Create(
+            name, Environment.GetEnvironmentVariable("PLATFORM_" + name.Replace('-', '_').ToUpperInvariant()))).Where(x => x.Value is not null));
+        return builder.Build();
+    }
+}

@@ -1,0 +1,125 @@
+using System.Globalization;
+using System.Net;
+using Platform.Agent;
+using Platform.Discovery;
+using Platform.Model;
+
+namespace Platform.Cli;
+
+/// <summary>How the program ends. Supervisors and scripts may rely on them.</summary>
+public enum ExitCode
+{
+    Done = 0,
+    Failed = 1,
+    LogUnreadable = 20,
+    LeadershipLost = 21,
+    InvariantBroken = 22,
+    BadOption = 23,
+    Usage = 64,
+}
+
+/// <summary>An option that cannot be: the sentence names the flag.</summary>
+public sealed class BadOptionException(string message) : Exception(message);
+
+/// <summary>Everything <c>platform up</c> is told, parsed once.</summary>
+public sealed record UpOptions
+{
+    public required string Data { get; init; }
+    public required IPEndPoint Api { get; init; }
+    public required IPEndPoint Dns { get; init; }
+    public required IPEndPoint Kv { get; init; }
+    public required IPEndPoint Edge { get; init; }
+    public required IPEndPoint Admin { get; init; }
+    public required NodeId NodeName { get; init; }
+    public IPAddress? NodeAddress { get; init; }
+    public required (int Min, int Max) TaskPorts { get; init; }
+    public required (int Min, int Max) ServicePorts { get; init; }
+    public required string Domain { get; init; }
+    public RuntimeChoice Runtime { get; init; }
+    public bool StopTasksOnExit { get; init; }
+
+    /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
+    public bool Insecure { get; init; }
+
+    /// <param name="text">The value of a flag by its name without dashes; null where nothing was said anywhere.</param>
+    public static UpOptions Parse(Func<string, string?> text)
+    {
+        var problems = new List<string>();
+        var options = new UpOptions
+        {
+            Data = Path.GetFullPath(text("data") ?? DefaultData()),
+            Api = EndPoint("api", "127.0.0.1:8080"),
+            Dns = EndPoint("dns", "127.0.0.1:53"),
+            Kv = EndPoint("kv", "127.0.0.1:8500"),
+            Edge = EndPoint("edge", "127.0.0.1:80"),
+            Admin = EndPoint("admin", "127.0.0.1:9090"),
+            NodeName = Name(),
+            NodeAddress = Address(),
+            TaskPorts = Range("task-ports", "31000-32000"),
+            ServicePorts = Range("service-ports", "10000-20000"),
+            Domain = Domain(),
+            Runtime = Runtime(),
+            StopTasksOnExit = text("stop-tasks-on-exit") is "true",
+            Insecure = text("insecure") is "true",
+        };
+        foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
+            if (!options.Insecure && !IPAddress.IsLoopback(door.Address))
+                problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure");
+        return problems.Count == 0 ? options : throw new BadOptionException(string.Join('\n', problems));
+
+        IPEndPoint EndPoint(string flag, string otherwise)
+        {
+            var said = text(flag) ?? otherwise;
+            if (said.Contains(':', StringComparison.Ordinal) && IPEndPoint.TryParse(said, out var endPoint)) return endPoint;
+            problems.Add($"--{flag} {said}: an address and a port are wanted, such as {otherwise} or [::1]:8080; port 0 takes a free one");
+            return new IPEndPoint(IPAddress.Loopback, 0);
+        }
+
+        (int, int) Range(string flag, string otherwise)
+        {
+            var said = text(flag) ?? otherwise;
+            var cut = said.IndexOf('-', StringComparison.Ordinal);
+            if (cut > 0
+                && int.TryParse(said.AsSpan(0, cut), NumberStyles.None, CultureInfo.InvariantCulture, out var min)
+                && int.TryParse(said.AsSpan(cut + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var max)
+                && min is > 0 && max is <= 65535 && min <= max) return (min, max);
+            problems.Add($"--{flag} {said}: two ports from 1 to 65535 are wanted, the lower first, such as {otherwise}");
+            return (1, 1);
+        }
+
+        NodeId Name()
+        {
+            var said = text("node-name") ?? Environment.MachineName.ToLowerInvariant();
+            if (NodeId.TryParse(said, out var id, out var why)) return id;
+            problems.Add($"--node-name {said}: {why}");
+            return NodeId.Parse("node");
+        }
+
+        IPAddress? Address()
+        {
+            if (text("node-address") is not { } said) return null;
+            if (IPAddress.TryParse(said, out var address)) return address;
+            problems.Add($"--node-address {said}: an IP address of this machine is wanted");
+            return null;
+        }
+
+        string Domain()
+        {
+            if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
+            problems.Add($"--domain: {why}");
+            return "marathon.mesos";
+        }
+
+        RuntimeChoice Runtime()
+        {
+            var said = text("runtime") ?? "auto";
+            if (Enum.TryParse<RuntimeChoice>(said, ignoreCase: true, out var choice) && !char.IsDigit(said[0])) return choice;
+            problems.Add($"--runtime {said}: docker, process or auto is wanted");
+            return RuntimeChoice.Auto;
+        }
+    }
+
+    private static string DefaultData() => Environment.IsPrivilegedProcess
+        ? "/var/lib/platform"
+        : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "platform");
+}

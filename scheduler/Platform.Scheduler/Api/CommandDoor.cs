@@ -1,0 +1,30 @@
+using Platform.Model;
+using Platform.Scheduling;
+
+namespace Platform.Scheduler.Api;
+
+/// <summary>Where endpoints ask for a change: a decision comes back as what was accepted, or as the answer that refuses it.</summary>
+internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, TimeProvider time)
+{
+    /// <param name="group">The group that a refused change would have changed; its followers are told that it was locked.</param>
+    public async Task<(Decision.Accepted Accepted, Answer? Refusal)> AskAsync(Call call, Command command, AppId group)
+    {
+        var decision = await DecideAsync(call, command).ConfigureAwait(false);
+        if (decision is Decision.Accepted accepted) return (accepted, null);
+        var rejection = ((Decision.Refused)decision).Rejection;
+        if (rejection.Code == RejectCode.Locked) hub.Tell(ContractEvents.GroupChangeFailed(group, rejection.Message, time.GetUtcNow()));
+        return (null!, Answer.Of(rejection));
+    }
+
+    private async Task<Decision> DecideAsync(Call call, Command command)
+    {
+        try
+        {
+            return await loop.AskAsync(command, call.Http.RequestAborted).WaitAsync(options.DecisionMax, time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new SchedulerUnavailableException("The scheduler has not decided in time; the change may still be made");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+using System.Text.Json;
+using Platform.Model;
+using Platform.Scheduling;
+
+namespace Platform.Scheduler.Api;
+
+/// <summary>/v2/deployments (contract 1.6).</summary>
+internal sealed class DeploymentsEndpoints(CommandDoor door)
+{
+    public static Answer List(Call call) => Answer.BareList(call.View.State.Deployments.Values.OrderBy(d => d.Version), Write);
+
+    /// <summary>Without force a new deployment undoes this one; with it this one just ends, and what it has done stays.</summary>
+    public async Task<Answer> CancelAsync(Call call, string id)
+    {
+        var force = call.Flags.Force ?? false;
+        var command = new Command.CancelDeployment(id, force) { Origin = call.Origin(ChangeKind.Other) };
+        var (accepted, refused) = await door.AskAsync(call, command, AppId.Root).ConfigureAwait(false);
+        return refused ?? (force ? new Answer(202) : Answer.Deployment(accepted.Reply));
+    }
+
+    internal static void WriteSteps(Utf8JsonWriter writer, Deployment deployment)
+    {
+        writer.WriteStartArray("steps");
+        foreach (var step in deployment.Steps)
+        {
+            writer.WriteStartObject();
+            WriteActions(writer, "actions", step.Actions, withReadiness: false);
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
+    }
+
+    internal static void WriteActions(Utf8JsonWriter writer, string name, EquatableArray<DeploymentAction> actions, bool withReadiness)
+    {
+        writer.WriteStartArray(name);
+        foreach (var (action, app) in actions)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("action", action.ToString());
+            writer.WriteString("app", app.Path);
+            if (withReadiness)
+            {
+                writer.WriteStartArray("readinessCheckResults");
+                writer.WriteEndArray();
+            }
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
+    }
+
+    private static void Write(Utf8JsonWriter writer, Deployment deployment)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("id", deployment.Id);
+        writer.WriteString("version", deployment.Version.ToString());
+        writer.WriteStartArray("affectedApps");
+        foreach (var app in deployment.Affected) writer.WriteStringValue(app.Path);
+        writer.WriteEndArray();
+        writer.WriteStartArray("affectedPods");
+        writer.WriteEndArray();
+        WriteSteps(writer, deployment);
+        WriteActions(writer, "currentActions", deployment.CurrentActions, withReadiness: true);
+        writer.WriteNumber("currentStep", deployment.CurrentStep);
+        writer.WriteNumber("totalSteps", deployment.Steps.Count);
+        writer.WriteEndObject();
+    }
+}

@@ -1,0 +1,119 @@
+using System.Collections.Immutable;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Platform.Scheduler.Api;
+using Platform.Scheduler.Link;
+using Platform.Scheduler.Storage;
+using Platform.Scheduling;
+
+namespace Platform.Scheduler;
+
+/// <param name="Directory">Where the log lives.</param>
+/// <param name="Api">The REST door.</param>
+/// <param name="LinkSocket">The unix socket on which this machine's own agent finds the scheduler.</param>
+public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, SchedulerSettings Settings);
+
+/// <summary>The scheduler as a role: log, loop, REST door and agent link, wired by hand.</summary>
+public sealed class SchedulerHost : IAsyncDisposable
+{
+    private readonly SqliteClusterLog _log;
+    private readonly AgentGateway _gateway;
+    private readonly EventHub _events;
+    private readonly WebApplication _web;
+
+    private SchedulerHost(SqliteClusterLog log, SchedulerLoop loop, AgentGateway gateway, EventHub events, WebApplication web)
+    {
+        _log = log;
+        Loop = loop;
+        _gateway = gateway;
+        _events = events;
+        _web = web;
+    }
+
+    public SchedulerLoop Loop { get; }
+    public string ClusterId => Loop.Current.State.ClusterId;
+
+    /// <summary>Where the REST door really is, once started.</summary>
+    public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);
+
+    public static async Task<SchedulerHost> CreateAsync(SchedulerHostOptions options, ILoggerFactory loggers, TimeProvider time, CancellationToken stopping)
+    {
+        var log = SqliteClusterLog.Open(options.Directory);
+        try
+        {
+            var state = await RecoverAsync(log, time, stopping).ConfigureAwait(false);
+            var brain = new Brain(state, options.Settings, time.GetUtcNow());
+            var loop = new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>());
+            var gateway = new AgentGateway(loop, loggers.CreateLogger<AgentGateway>());
+            var events = new EventHub(loop, time);
+            return new SchedulerHost(log, loop, gateway, events, Web(options, loop, gateway, events, loggers, time));
+        }
+        catch
+        {
+            await log.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Opens the doors; throws an <see cref="IOException"/> if one is taken.</summary>
+    public async Task StartAsync(CancellationToken stopping)
+    {
+        await _web.StartAsync(stopping).ConfigureAwait(false);
+        var addresses = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
+        Api = addresses.Where(a => !a.Contains("unix:", StringComparison.Ordinal)).Select(a => IPEndPoint.Parse(new Uri(a).Authority)).First();
+    }
+
+    public async Task StopAsync(CancellationToken stopping)
+    {
+        _events.Close();
+        _gateway.Close();
+        await _web.StopAsync(stopping).ConfigureAwait(false);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _web.DisposeAsync().ConfigureAwait(false);
+        _gateway.Dispose();
+        await _log.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private static async Task<ClusterState> RecoverAsync(SqliteClusterLog log, TimeProvider time, CancellationToken stopping)
+    {
+        var state = await log.RecoverAsync(stopping).ConfigureAwait(false);
+        if (state.Revision > 0) return state;
+        // A log without a past begins a new cluster, whose name no other has: containers of any other are strangers to it.
+        var founded = new SchedulerEvent.ClusterFounded(Guid.NewGuid().ToString("N")) { At = time.GetUtcNow() };
+        await log.AppendAsync(0, ImmutableArray.Create<SchedulerEvent>(founded), stopping).ConfigureAwait(false);
+        return state.Fold(founded);
+    }
+
+    private static WebApplication Web(
+        SchedulerHostOptions options, SchedulerLoop loop, AgentGateway gateway, EventHub events, ILoggerFactory loggers, TimeProvider time)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = null; // the API measures bodies itself, to answer 413 in the contract's form
+            kestrel.Listen(options.Api, door => door.Protocols = HttpProtocols.Http1);
+            File.Delete(options.LinkSocket);
+            kestrel.ListenUnixSocket(options.LinkSocket, link => link.Protocols = HttpProtocols.Http2);
+        });
+        builder.Services.AddRoutingCore();
+        builder.Services.AddGrpc();
+        builder.Services.AddSingleton(gateway);
+        builder.Services.AddSingleton(loggers);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
+        var web = builder.Build();
+        web.MapGrpcService<AgentGateway>();
+        new RestApi(loop, new ApiOptions { Settings = options.Settings }, events, time, loggers.CreateLogger<RestApi>()).Map(web);
+        return web;
+    }
+}

@@ -1,0 +1,86 @@
+// Propagation API DNS KV EDGE ENDPOINTS-DIRECTORY CHANGES: see propagation.sh.
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Propagation;
+
+const string App = "propagation";
+var (api, dns, kv, edge, directory, changes) = (args[0], args[1], args[2], args[3], args[4], int.Parse(args[5], CultureInfo.InvariantCulture));
+
+using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
+using var stop = new CancellationTokenSource();
+await using var ready = await ReadyEvents.FollowAsync(api, stop.Token);
+using var dnsView = new SrvQuery(dns, $"_{App}._tcp.marathon.mesos");
+View[] views =
+[
+    new("DNS", dnsView.PortsAsync),
+    new("KV", () => TextAsync(new Uri($"http://{kv}/v1/kv/platform/services/{App}?recurse"), null)),
+    new("file", () => Task.FromResult(FileText(directory))),
+    new("proxy", () => TextAsync(new Uri($"http://{edge}/index.html"), $"{App}.marathon.mesos")),
+];
+
+await SendAsync(HttpMethod.Put, $$"""
+    {"id":"/{{App}}","instances":0,"cpus":0.01,"mem":16,"ports":[0],"cmd":"printf %s $MESOS_TASK_ID > index.html; exec busybox httpd -f -p $PORT -h .",
+     "healthChecks":[{"protocol":"HTTP","path":"/index.html","portIndex":0,"intervalSeconds":1,"gracePeriodSeconds":10,"timeoutSeconds":2}]}
+    """);
+
+foreach (var view in views) view.Watch(stop.Token);
+for (var i = 0; i < changes; i++)
+{
+    await ScaleAsync(1);
+    var task = await ready.NextAsync(TimeSpan.FromSeconds(30));
+    foreach (var view in views) await view.SeesAsync(task, TimeSpan.FromSeconds(10));
+    await ScaleAsync(0);
+    foreach (var view in views) await view.LosesAsync(task, TimeSpan.FromSeconds(30));
+}
+await stop.CancelAsync();
+
+Console.WriteLine($"endpoint ready → visible, {changes} changes, milliseconds");
+Console.WriteLine($"  {"view",-6} {"median",8} {"p99",8} {"max",8} {"looks/s",9}");
+foreach (var view in views)
+{
+    var sorted = view.DelaysMs.Order().ToArray();
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+        $"  {view.Name,-6} {At(sorted, 0.5),8:F1} {At(sorted, 0.99),8:F1} {sorted[^1],8:F1} {view.LooksPerSecond,9:F0}"));
+}
+return 0;
+
+static double At(double[] sorted, double share) => sorted[Math.Min(sorted.Length - 1, (int)Math.Ceiling(share * sorted.Length) - 1)];
+
+async Task ScaleAsync(int instances) => await SendAsync(HttpMethod.Put, $$"""{"instances":{{instances}}}""");
+
+async Task SendAsync(HttpMethod method, string body)
+{
+    // The deployment before this one may be about to end; its lock is not what is measured.
+    for (var tries = 0; ; tries++)
+    {
+        using var request = new HttpRequestMessage(method, $"http://{api}/v2/apps/{App}") { Content = new StringContent(body, null, "application/json") };
+        using var response = await http.SendAsync(request);
+        if (response.IsSuccessStatusCode) return;
+        if ((int)response.StatusCode != 409 || tries == 1000) throw new InvalidOperationException($"{response.StatusCode}: {await response.Content.ReadAsStringAsync()}");
+        await Task.Delay(10);
+    }
+}
+
+async Task<string> TextAsync(Uri uri, string? host)
+{
+    using var request = new HttpRequestMessage(HttpMethod.Get, uri) { Headers = { Host = host } };
+    using var response = await http.SendAsync(request);
+    if (!response.IsSuccessStatusCode) return "";
+    var text = await response.Content.ReadAsStringAsync();
+    if (host is not null) return text;
+    var values = JsonNode.Parse(text)!.AsArray().Select(x => x!["Value"]?.GetValue<string>() ?? "");
+    return string.Join('\n', values.Select(x => System.Text.Encoding.UTF8.GetString(Convert.FromBase64String(x))));
+}
+
+static string FileText(string directory)
+{
+    try
+    {
+        var file = Directory.EnumerateFiles(directory, $"{App}.json", SearchOption.AllDirectories).FirstOrDefault();
+        return file is null ? "" : File.ReadAllText(file);
+    }
+    catch (IOException)
+    {
+        return ""; // replaced or removed between the two calls
+    }
+}

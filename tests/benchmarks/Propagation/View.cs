@@ -1,0 +1,57 @@
+using System.Diagnostics;
+
+namespace Propagation;
+
+/// <summary>A task that has become ready: when, by the scheduler's event, and by what the views name it.</summary>
+internal sealed record ReadyTask(DateTimeOffset ReadyAt, string TaskId, string Uuid, int Port)
+{
+    public bool IsIn(string text) => text.Contains(Uuid, StringComparison.Ordinal) || text.Contains($"{Port}", StringComparison.Ordinal);
+}
+
+/// <summary>Looks at one view without pause and remembers when it last changed, and to what.</summary>
+internal sealed class View(string name, Func<Task<string>> look)
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(1);
+    private readonly Stopwatch _clock = new();
+    private volatile Seen _seen = new("", DateTimeOffset.MinValue);
+    private long _looks;
+
+    private sealed record Seen(string Text, DateTimeOffset Since);
+
+    public string Name { get; } = name;
+    public List<double> DelaysMs { get; } = [];
+    public double LooksPerSecond => Interlocked.Read(ref _looks) / _clock.Elapsed.TotalSeconds;
+
+    public void Watch(CancellationToken stop) => _ = Task.Run(async () =>
+    {
+        _clock.Start();
+        while (!stop.IsCancellationRequested)
+        {
+            var text = await look();
+            Interlocked.Increment(ref _looks);
+            if (text != _seen.Text) _seen = new Seen(text, DateTimeOffset.UtcNow);
+            await Task.Delay(Pause, CancellationToken.None);
+        }
+        _clock.Stop();
+    }, stop);
+
+    public async Task SeesAsync(ReadyTask task, TimeSpan limit)
+    {
+        var seen = await UntilAsync(x => task.IsIn(x.Text), $"{Name} does not show {task}", limit);
+        // The event's timestamp has whole milliseconds: a view may seem to be up to one ahead of it.
+        DelaysMs.Add(Math.Max(0, (seen.Since - task.ReadyAt).TotalMilliseconds));
+    }
+
+    public Task LosesAsync(ReadyTask task, TimeSpan limit) => UntilAsync(x => !task.IsIn(x.Text), $"{Name} still shows {task}", limit);
+
+    private async Task<Seen> UntilAsync(Func<Seen, bool> holds, string otherwise, TimeSpan limit)
+    {
+        for (var waited = Stopwatch.StartNew(); waited.Elapsed < limit;)
+        {
+            var seen = _seen;
+            if (holds(seen)) return seen;
+            await Task.Delay(Pause);
+        }
+        throw new TimeoutException($"{otherwise} after {limit}; it shows: {_seen.Text}");
+    }
+}
