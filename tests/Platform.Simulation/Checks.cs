@@ -28,6 +28,14 @@ internal sealed class Checks(World world)
         foreach (var app in _expected.Keys) CheckAcknowledged(app);
     }
 
+    /// <summary>The log has it, whether or not its writer lives to know.</summary>
+    public void Logged(Step step)
+    {
+        foreach (var e in step.Events.Select(f => f.Event))
+            if (e is SchedulerEvent.InstanceDrained { Forced: true } drained) _forced.Add(drained.Instance);
+            else if (e is SchedulerEvent.NodeJoined joined) _joinedAt[joined.Node.Id] = joined.At;
+    }
+
     public void Committed(Step step)
     {
         _state = step.After;
@@ -37,8 +45,6 @@ internal sealed class Checks(World world)
             switch (folded.Event)
             {
                 case SchedulerEvent.InstanceStopRequested x: CheckCapacity(folded, x); break;
-                case SchedulerEvent.InstanceDrained { Forced: true } x: _forced.Add(x.Instance); break;
-                case SchedulerEvent.NodeJoined x: _joinedAt[x.Node.Id] = x.At; break;
                 case SchedulerEvent.InstancePlaced x: apps.Add(x.App); break;
                 case SchedulerEvent.DeploymentStarted x: apps.UnionWith(x.Set.Select(d => d.Id)); break;
                 default: break;

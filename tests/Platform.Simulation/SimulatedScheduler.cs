@@ -139,10 +139,11 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
                 WakeAt(world.Clock.Now.AddMilliseconds(250));
                 return;
             }
+            foreach (var folded in step.Events) world.Trace.Note("log", folded.Event);
+            world.Checks.Logged(step);
             if (Dies(0.002)) return; // stored, and nobody was told
         }
         Brain.Commit(step);
-        foreach (var folded in step.Events) world.Trace.Note("log", folded.Event);
         world.Checks.Committed(step);
         Publish(step);
         if (Dies(0.002)) return;
