@@ -27,11 +27,18 @@ public sealed class EndpointTable(EndpointSnapshot start)
     /// <summary>How many past changes a follower may lag behind before it gets a complete table instead.</summary>
     public const int HistoryMax = 8192;
 
-    private sealed record State(EndpointSnapshot Snapshot, ImmutableQueue<Entry> History, int Count);
-    private readonly record struct Entry(long Revision, EquatableArray<EndpointChange> Changes);
+    /// <summary>One applied update, on a chain from the newest to the oldest that is kept; whoever reads along it meets null where it was cut.</summary>
+    private sealed class Entry(long from, EquatableArray<EndpointChange> changes, Entry? older)
+    {
+        public long From => from;
+        public EquatableArray<EndpointChange> Changes => changes;
+        public volatile Entry? Older = older;
+    }
 
-    private volatile State _state = new(start, [], 0);
-    private long _forgotten = start.Revision;
+    private sealed record State(EndpointSnapshot Snapshot, Entry? Newest);
+
+    private readonly Queue<Entry> _kept = new(); // the writer's own: which entry to cut next
+    private volatile State _state = new(start, null);
 
     public EndpointTable() : this(EndpointSnapshot.Empty) { }
 
@@ -44,22 +51,21 @@ public sealed class EndpointTable(EndpointSnapshot start)
         var state = _state;
         if (update.Complete)
         {
-            _forgotten = update.To;
-            _state = new State(Replace(update), [], 0);
+            _kept.Clear();
+            _state = new State(Replace(update), null);
             return Current;
         }
         if (update.Epoch != state.Snapshot.Cursor.Epoch || update.From > state.Snapshot.Revision) return null;
         if (update.To <= state.Snapshot.Revision) return state.Snapshot;
 
-        var history = state.History.Enqueue(new Entry(update.To, update.Changes));
-        var count = state.Count + 1;
-        while (count > HistoryMax)
+        var entry = new Entry(state.Snapshot.Revision, update.Changes, state.Newest);
+        _kept.Enqueue(entry);
+        if (_kept.Count > HistoryMax)
         {
-            history = history.Dequeue(out var dropped);
-            _forgotten = dropped.Revision;
-            count--;
+            _kept.Dequeue();
+            _kept.Peek().Older = null;
         }
-        _state = new State(Fold(state.Snapshot, update), history, count);
+        _state = new State(Fold(state.Snapshot, update), entry);
         return Current;
     }
 
@@ -69,9 +75,18 @@ public sealed class EndpointTable(EndpointSnapshot start)
         var state = _state;
         var now = state.Snapshot.Cursor;
         if (cursor == now) return null;
-        if (cursor.Epoch != now.Epoch || cursor.Revision > now.Revision || cursor.Revision < Volatile.Read(ref _forgotten)) return Complete(state.Snapshot);
-        var changes = state.History.Where(x => x.Revision > cursor.Revision).SelectMany(x => x.Changes.Items).ToEquatableArray();
-        return new EndpointUpdate(now.Epoch, cursor.Revision, now.Revision, false, changes);
+        if (cursor.Epoch != now.Epoch || cursor.Revision > now.Revision) return Complete(state.Snapshot);
+
+        // Backwards from the newest: a follower costs what it missed, however long the history is.
+        var missed = new Stack<Entry>();
+        var entry = state.Newest;
+        for (; entry is not null; entry = entry.Older)
+        {
+            missed.Push(entry);
+            if (entry.From <= cursor.Revision) break;
+        }
+        if (entry is null) return Complete(state.Snapshot);
+        return new EndpointUpdate(now.Epoch, cursor.Revision, now.Revision, false, missed.SelectMany(x => x.Changes.Items).ToEquatableArray());
     }
 
     public static EndpointUpdate Complete(EndpointSnapshot snapshot) => new(

@@ -118,8 +118,9 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     /// <summary>What has changed of the node's desired state since this session was last told; everything at first.</summary>
     private DesiredState? Desired(NodeSession session)
     {
+        if (!session.TakeDirty()) return null;
         var state = _loop.Current.State;
-        if (!state.Nodes.TryGetValue(session.Node, out var node)) return null; // its joining is still on its way into the log
+        if (!state.Nodes.TryGetValue(session.Node, out var node)) return null; // its joining is still on its way into the log, and will mark it dirty
         var wanted = Projections.WantedOn(state, session.Node).ToList();
         var services = EnvironmentBuilder.ServicesOf(_feed.Current);
         var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
@@ -177,7 +178,16 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         public bool NextIsComplete { get; set; } = true;
         public Dictionary<InstanceId, Goal> Sent { get; } = [];
 
-        public void MarkDirty() => _dirty.TrySetResult();
+        private int _isDirty = 1;
+
+        public void MarkDirty()
+        {
+            Volatile.Write(ref _isDirty, 1);
+            _dirty.TrySetResult();
+        }
+
+        /// <summary>True once for any number of marks: the changes of the endpoint table alone, which are many, touch no node's desired state.</summary>
+        public bool TakeDirty() => Interlocked.Exchange(ref _isDirty, 0) == 1;
 
         public Task DirtyAsync()
         {
