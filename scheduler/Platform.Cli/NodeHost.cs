@@ -84,6 +84,14 @@ internal sealed partial class NodeHost : IAsyncDisposable
         ];
     }
 
+    /// <summary>Names the scheduler in DNS. An API that listens on loopback only is nobody else's to reach, and has no name.</summary>
+    public void NameScheduler(IPEndPoint api)
+    {
+        if (IPAddress.IsLoopback(api.Address)) return;
+        var address = api.Address.Equals(IPAddress.Any) || api.Address.Equals(IPAddress.IPv6Any) ? IPAddress.Parse(Agent.NodeAddress) : api.Address;
+        _dns.SetSchedulers(new DnsSchedulers(address, [address], api.Port));
+    }
+
     /// <summary>Returns when told to stop; any part that dies takes the process down with it.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {

@@ -35,6 +35,7 @@ internal static class PlatformUp
         await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);
         await scheduler.StartAsync(stop.Token).ConfigureAwait(false);
+        node.NameScheduler(scheduler.Api);
         PrintDoors(scheduler.Api, node);
         await RunAsync(options, scheduler, node, stop.Token).ConfigureAwait(false);
         return (int)ExitCode.Done;

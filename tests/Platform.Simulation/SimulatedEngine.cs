@@ -157,7 +157,8 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
     private void Make(Assignment assignment, long life)
     {
         var id = assignment.Id;
-        if (Misbehaves(world.Faults.StartsFail, 0.1))
+        // A start that is asked for again meets its own container, and that is success: no runtime refuses what already is there.
+        if (Misbehaves(world.Faults.StartsFail, 0.1) && !Containers.ContainsKey(id))
         {
             Answer(life, TimeSpan.Zero, new AgentInput.StartRefused(id, TerminalState.Failed, "no such image"));
             return;

@@ -52,7 +52,9 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         if (spec is null) return new StartOutcome.Refused(TerminalState.Failed, string.Join("; ", problems));
         try
         {
-            if (assignment.App.Container!.ForcePullImage && await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } refused) return refused;
+            // Asked for again after an answer that was lost, it may run already: a pull that fails must not deny that.
+            var pulls = assignment.App.Container!.ForcePullImage && !await IsThereAsync(assignment.Id, cancelled).ConfigureAwait(false);
+            if (pulls && await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } refused) return refused;
             var made = await MakeAsync(spec, cancelled).ConfigureAwait(false);
             if (made is Made.NoImage)
             {
@@ -69,6 +71,19 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
         {
             return new StartOutcome.Refused(TerminalState.Killed, "Task was killed before it was started");
+        }
+    }
+
+    private async Task<bool> IsThereAsync(InstanceId id, CancellationToken stopping)
+    {
+        try
+        {
+            var there = await CallAsync(ct => client.Containers.InspectContainerAsync(DockerContainerSpec.NameOf(id), ct), stopping).ConfigureAwait(false);
+            return DockerLabels.AreOurs(there.Config?.Labels, site);
+        }
+        catch (DockerApiException gone) when (gone.StatusCode == HttpStatusCode.NotFound)
+        {
+            return false;
         }
     }
 
