@@ -11,7 +11,11 @@ namespace Platform.Scheduler;
 public sealed record ClusterView(
     ClusterState State,
     ImmutableSortedDictionary<AppId, QueueItem> Queue,
-    ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health);
+    ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health,
+    ImmutableDictionary<InstanceId, string> Details)
+{
+    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details);
+}
 
 /// <summary>The inbox is full, or the log refuses: nothing was done, and it may be tried again.</summary>
 public sealed class SchedulerUnavailableException(string message) : Exception(message);
@@ -36,7 +40,7 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
     private long _lastTicket;
     private long _snapshotRevision = brain.State.Revision;
 
-    public ClusterView Current { get; private set; } = new(brain.State, brain.Queue, brain.Health);
+    public ClusterView Current { get; private set; } = ClusterView.Of(brain);
 
     /// <summary>Raised on the loop after each step that the log has, in order; a subscriber only enqueues.</summary>
     public event Action<Step>? Published;
@@ -90,13 +94,13 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
             {
                 Refused(e.Message, step.Events.Length);
                 brain.Abandon(step);
-                Current = Current with { Health = brain.Health };
+                Current = ClusterView.Of(brain);
                 foreach (var (ticket, _) in step.Decisions) Caller(ticket)?.TrySetException(new SchedulerUnavailableException(e.Message));
                 await Task.Delay(RefusedPause, time, stopping).ConfigureAwait(false);
                 return;
             }
         brain.Commit(step);
-        Current = new ClusterView(brain.State, brain.Queue, brain.Health);
+        Current = ClusterView.Of(brain);
         if (!step.Events.IsEmpty) Published?.Invoke(step);
         foreach (var (ticket, decision) in step.Decisions) Caller(ticket)?.TrySetResult(decision);
         if (brain.State.Revision - _snapshotRevision >= SnapshotEvery) await SnapshotIfRoomAsync(stopping).ConfigureAwait(false);

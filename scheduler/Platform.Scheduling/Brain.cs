@@ -64,6 +64,9 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     /// <summary>The newest health of each instance, fresher than the log, which holds only what changed.</summary>
     public ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health { get; private set; } = ImmutableDictionary<InstanceId, EquatableArray<HealthState>>.Empty;
 
+    /// <summary>What an instance that does not run yet is waiting for, in its agent's words: the progress of a pull, a retry. Never logged.</summary>
+    public ImmutableDictionary<InstanceId, string> Details { get; private set; } = ImmutableDictionary<InstanceId, string>.Empty;
+
     /// <summary>When to look again even if nothing comes in.</summary>
     public DateTimeOffset? NextLookAt
     {
@@ -110,6 +113,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 case SchedulerEvent.InstanceEnded x:
                     _observed.Remove(x.Instance);
                     Health = Health.Remove(x.Instance);
+                    Details = Details.Remove(x.Instance);
                     _draining.Remove(x.Instance);
                     break;
                 case SchedulerEvent.InstanceStopRequested x when folded.After.Instance(x.Instance) is { Drained: false }:
@@ -160,6 +164,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     _observed[report.Id] = report;
                     _dirtyInstances.Add(report.Id);
                     Health = Health.SetItem(report.Id, report.Health);
+                    Details = report.Detail is { Length: > 0 } detail ? Details.SetItem(report.Id, detail) : Details.Remove(report.Id);
                 }
                 if (x.Complete) Apply(work, Vanished(work.State, x, now));
                 break;

@@ -57,6 +57,7 @@ internal static class TaskJson
         }
         WriteAddresses(writer, state, instance);
         WriteHealth(writer, view, instance);
+        if (view.Details.TryGetValue(instance.Id, out var detail)) writer.WriteString("detail", detail); // our own addition: how far a pull is
         writer.WriteEndObject();
     }
 

@@ -34,6 +34,18 @@ public sealed class TasksTests
         transcript.Check("tasks");
     }
 
+    [Fact]
+    public async Task A_task_says_how_far_its_image_is_until_it_runs()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 1);
+        await world.PostAsync("/v2/apps", Plain);
+        var instance = Assert.Single(world.InstancesOf("/batch"));
+        await world.ReportAsync(instance.Node, i => new InstanceReport { Id = i.Id, Serial = i.Serial, Phase = Phase.Staging, Detail = "pulling web: 3 of 5 layers" });
+        Assert.Equal("pulling web: 3 of 5 layers", (await world.GetAsync("/v2/tasks")).Json["tasks"]![0]!["detail"]!.GetValue<string>());
+        await world.SettleAsync();
+        Assert.Null((await world.GetAsync("/v2/tasks")).Json["tasks"]![0]!["detail"]);
+    }
+
     [Theory]
     [InlineData("*/*", false)]
     [InlineData("application/json, text/plain, */*", false)]
