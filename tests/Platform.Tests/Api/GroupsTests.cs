@@ -95,10 +95,10 @@ public sealed class GroupsTests
     [InlineData("PUT", "/v2/groups/shop", """{"id":7}""", "/id")]
     [InlineData("PUT", "/v2/groups/shop", "[]", "/")]
     [InlineData("PUT", "/v2/groups/shop", """{"apps":{}}""", "/apps")]
-    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"/h/a","cmd":"x"}]}""", "/apps(0)/id")]
-    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a/b","cmd":"x"}]}""", "/apps(0)/id")]
-    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a","cmd":"x"},{"id":"a","cmd":"y"}]}""", "/apps(1)/id")]
-    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a","cmd":"x"}],"groups":[{"id":"a"}]}""", "/groups(0)/id")]
+    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"/h/a","cmd":"run"}]}""", "/apps(0)/id")]
+    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a/b","cmd":"run"}]}""", "/apps(0)/id")]
+    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a","cmd":"run"},{"id":"a","cmd":"run"}]}""", "/apps(1)/id")]
+    [InlineData("PUT", "/v2/groups/shop", """{"apps":[{"id":"a","cmd":"run"}],"groups":[{"id":"a"}]}""", "/groups(0)/id")]
     [InlineData("PUT", "/v2/groups/shop", """{"groups":[{"id":"/elsewhere"}]}""", "/groups(0)/id")]
     [InlineData("PUT", "/v2/groups/shop", """{"groups":[{}]}""", "/groups(0)/id")]
     [InlineData("PUT", "/v2/groups/shop", """{"groups":[{"id":"g","apps":[{"id":"a"}]}]}""", "/groups(0)/apps(0)")]
@@ -108,13 +108,13 @@ public sealed class GroupsTests
     [InlineData("PUT", "/v2/groups/shop", """{"pods":[{"id":"p"}]}""", "/pods")]
     [InlineData("PUT", "/v2/groups/shop", """{"enforceRole":true}""", "/enforceRole")]
     [InlineData("PUT", "/v2/groups/new", """{"groups":[{"id":"in","enforceRole":true}]}""", "/groups(0)/enforceRole")]
-    [InlineData("PUT", "/v2/groups/new", """{"dependencies":["/new"],"apps":[{"id":"a","cmd":"x"},{"id":"b","cmd":"x"}]}""", "/dependencies")]
+    [InlineData("PUT", "/v2/groups/new", """{"dependencies":["/new"],"apps":[{"id":"a","cmd":"run"},{"id":"b","cmd":"run"}]}""", "/dependencies")]
     [InlineData("PUT", "/v2/groups/Ne!w", "{}", "/id")]
     [InlineData("PATCH", "/v2/groups/shop/db", """{"enforceRole":true}""", "/id")]
     [InlineData("PATCH", "/v2/groups", """{"enforceRole":true}""", "/id")]
     [InlineData("PATCH", "/v2/groups/shop", """{"enforceRole":"yes"}""", "/enforceRole")]
     [InlineData("PATCH", "/v2/groups/shop", "{}", "/enforceRole")]
-    [InlineData("POST", "/v2/apps", """{"id":"/shop/empty","cmd":"x"}""", "/id")]
+    [InlineData("POST", "/v2/apps", """{"id":"/shop/empty","cmd":"run"}""", "/id")]
     public async Task Broken_bodies_are_422_with_the_place_and_store_nothing(string method, string path, string body, string place)
     {
         await using var world = await WithShopAsync();
@@ -130,7 +130,7 @@ public sealed class GroupsTests
         await using var world = await ApiWorld.StartAsync(nodes: 0);
         var transcript = new Transcript(world);
         await transcript.NoteAsync("PUT", "/v2/groups/g", """
-            {"dependencies":["",7],"apps":[{"id":"a","instances":"x"},{"id":"b","cmd":"x","upgradeStrategy":{"minimumHealthCapacity":2}}],"groups":[{"id":"c","apps":[{"cmd":"x"}]}]}
+            {"dependencies":["",7],"apps":[{"id":"a","instances":"x"},{"id":"b","cmd":"run","upgradeStrategy":{"minimumHealthCapacity":2}}],"groups":[{"id":"c","apps":[{"cmd":"run"}]}]}
             """);
         await transcript.NoteAsync("PUT", "/v2/groups/g", "{broken");
         await transcript.NoteAsync("PATCH", "/v2/groups/g/h", """{"enforceRole":true}""");
@@ -142,7 +142,7 @@ public sealed class GroupsTests
     public async Task What_is_read_can_be_put_back_and_changes_nothing()
     {
         await using var world = await WithShopAsync();
-        await world.CreateAsync("""{"id":"/implied/by/app","cmd":"x","cpus":0.1,"healthChecks":[{"protocol":"HTTP"}],"container":{"docker":{"image":"i","network":"BRIDGE","portMappings":[{"containerPort":80}]}}}""");
+        await world.CreateAsync("""{"id":"/implied/by/app","cmd":"run","cpus":0.1,"healthChecks":[{"protocol":"HTTP"}],"container":{"docker":{"image":"i","network":"BRIDGE","portMappings":[{"containerPort":80}]}}}""");
         (await world.PatchAsync("/v2/groups/shop", """{"enforceRole":false}""")).Must(HttpStatusCode.OK);
         await world.SettleAsync();
         var read = await world.GetAsync("/v2/groups");
@@ -159,7 +159,7 @@ public sealed class GroupsTests
     public async Task Missing_apps_and_groups_are_stopped_where_a_list_is_given_and_kept_where_none_is()
     {
         await using var world = await WithShopAsync();
-        (await world.PutAsync("/v2/groups/shop", """{"apps":[{"id":"new","cmd":"x","cpus":0.1}]}""")).Must(HttpStatusCode.OK);
+        (await world.PutAsync("/v2/groups/shop", """{"apps":[{"id":"new","cmd":"run","cpus":0.1}]}""")).Must(HttpStatusCode.OK);
         await world.SettleAsync();
         Assert.Equal("/shop/db/main /shop/new", Ids((await world.GetAsync("/v2/apps")).Json["apps"]!));
         (await world.PutAsync("/v2/groups/shop", """{"groups":[{"id":"empty"}]}""")).Must(HttpStatusCode.OK);
@@ -240,7 +240,7 @@ public sealed class GroupsTests
     public async Task Scaling_multiplies_and_rounds_up(double factor, int before, int after)
     {
         await using var world = await ApiWorld.StartAsync(nodes: 0);
-        await world.PostAsync("/v2/apps", $$"""{"id":"/g/h/a","cmd":"x","instances":{{before}}}""");
+        await world.PostAsync("/v2/apps", $$"""{"id":"/g/h/a","cmd":"run","instances":{{before}}}""");
         (await world.PutAsync("/v2/groups/g?force=true", FormattableString.Invariant($$"""{"scaleBy":{{factor}}}"""))).Must(HttpStatusCode.OK);
         Assert.Equal(after, world.State.Apps[AppId.Parse("/g/h/a")].Definition.Instances);
     }
