@@ -76,10 +76,12 @@ public static class GroupReader
 
         public GroupUpdate Group(JsonAt group, AppId id)
         {
-            if (group.Path.Length > 0 && group.Member("scaleBy") is { } factor) Rules.Add(factor.Path, "is not allowed in conjunction with other properties");
+            if (group.Path.Length > 0 && group.Member("scaleBy") is { } factor)
+                Rules.Add(factor.Path, "is not allowed in conjunction with other properties");
             if (group.List("pods") is { Count: > 0 }) Rules.Add($"{group.Path}/pods", Unavailable);
             var enforceRole = group.Flag("enforceRole");
-            if (enforceRole is not null && (id.IsRoot || !id.Parent.IsRoot)) Rules.Add($"{group.Path}/enforceRole", "enforceRole belongs to top-level groups only");
+            if (enforceRole is not null && (id.IsRoot || !id.Parent.IsRoot))
+                Rules.Add($"{group.Path}/enforceRole", "enforceRole belongs to top-level groups only");
             return new GroupUpdate(
                 id,
                 group.List("apps")?.Select(x => App(x, id)).OfType<AppDefinition>().ToEquatableArray(),

@@ -30,7 +30,8 @@ public abstract record Command
 
     public sealed record ResetDelay(AppId App) : Command;
 
-    /// <summary>Contract 1.5. <paramref name="Group"/> is that of the URL: the body's id may be relative to it. <paramref name="MayExist"/>: PUT, not POST.</summary>
+    /// <summary>Contract 1.5: PUT, or POST where it may not exist yet.</summary>
+    /// <param name="Group">That of the URL: the body's id may be relative to it.</param>
     public sealed record WriteGroup(AppId Group, JsonElement Body, bool MayExist, bool Force) : Command;
 
     /// <summary>Whether apps of a top-level group must have its role.</summary>

@@ -189,6 +189,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     private readonly SortedDictionary<AppId, GroupDefinition> _setGroups = [];
     private readonly SortedSet<AppId> _removedGroups = [];
     private readonly SortedSet<AppId> _kept = [];
+    private ServicePortsInUse? _servicePorts;
     private Deployment? _cancelled;
 
     public ClusterState State => state;
@@ -229,7 +230,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         var after = before.RemoveRange(_removed).ToBuilder();
         var problems = new List<Problem>();
         foreach (var (id, definition) in _set)
-            if (Settle(definition, before.GetValueOrDefault(id), after.Values, problems) is { } settled) after[id] = settled;
+            if (Settle(definition, before.GetValueOrDefault(id), problems) is { } settled) after[id] = settled;
         var root = WithGroups(after.ToImmutable());
         problems.AddRange(Clashes(root));
         if (problems.Count == 0 && DeploymentPlan.HasCycle(root.Apps, root.Groups))
@@ -240,11 +241,10 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
 
     private Root WithGroups(ImmutableSortedDictionary<AppId, AppDefinition> apps)
     {
-        var root = new Root(apps, Before.Groups.RemoveRange(_removedGroups).SetItems(_setGroups));
-        foreach (var id in _kept.Reverse()) // the deepest first: it keeps those around it
-            if (!root.Groups.ContainsKey(id) && (!Before.HasGroup(id) || !root.HasGroup(id)))
-                root = root with { Groups = root.Groups.Add(id, new GroupDefinition(id, default, null)) };
-        return root;
+        var groups = Before.Groups.RemoveRange(_removedGroups).SetItems(_setGroups);
+        var root = new Root(apps, groups);
+        var kept = _kept.Where(id => !groups.ContainsKey(id) && (!Before.HasGroup(id) || !root.HasGroup(id))).ToList();
+        return kept.Count == 0 ? root : new Root(apps, groups.AddRange(kept.Select(id => KeyValuePair.Create(id, new GroupDefinition(id, default, null)))));
     }
 
     private Decision Deploy(Root root, bool force, bool created)
@@ -259,7 +259,9 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             Version = Version,
             StartedAt = now,
             Steps = DeploymentPlan.Steps(before, after, root.Groups),
-            Originals = touched.Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
+            // Most of what a group's body holds is as it was: that must neither fill the log nor be put back by an undo.
+            Originals = touched.Where(id => Group is null || before.GetValueOrDefault(id) != after.GetValueOrDefault(id))
+                .Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
             OriginalGroups = setGroups.Select(g => g.Id).Concat(removedGroups)
                 .Select(id => new OriginalGroup(id, Before.Groups.GetValueOrDefault(id))).ToEquatableArray(),
         };
@@ -279,20 +281,21 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             .Select(SchedulerEvent (d) => new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now })
             .Append(started);
         if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });
-        return new Decision.Accepted(events.ToEquatableArray(), new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default) { Group = Group });
+        var reply = new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default) { Group = Group };
+        return new Decision.Accepted(events.ToEquatableArray(), reply);
     }
 
     /// <summary>Gives a definition its service ports and its version (contract 2.5, 2.9).</summary>
-    private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, IEnumerable<AppDefinition> others, List<Problem> problems)
+    private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, List<Problem> problems)
     {
-        var used = others.Where(a => a.Id != definition.Id).SelectMany(a => a.Ports.Items).Select(p => p.ServicePort)
-            .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => a.Definition.Ports.Items).Select(p => p.ServicePort))
-            .ToHashSet();
+        _servicePorts ??= new ServicePortsInUse(state);
+        var used = _servicePorts.Beside(definition.Id);
         if (!ServicePorts.TryAssign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax, out var assigned, out var problem))
         {
             problems.Add(problem);
             return null;
         }
+        _servicePorts.Give(assigned);
         if (previous is null) return assigned with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
         if (_restarted.Contains(definition.Id))
             return assigned with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };
@@ -307,8 +310,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     {
         var changed = _set.Keys.Concat(_setGroups.Keys).Concat(_kept).Distinct().ToList();
         if (changed.Count == 0) return [];
-        var groups = root.GroupIds();
-        return changed.SelectMany(Around).Where(id => root.Apps.ContainsKey(id) && groups.Contains(id)).Distinct()
+        return changed.SelectMany(Around).Where(id => root.Apps.ContainsKey(id) && root.HasGroup(id)).Distinct()
             .Select(id => new Problem("/id", $"Groups and Applications may not have the same identifier: {id}"));
     }
 

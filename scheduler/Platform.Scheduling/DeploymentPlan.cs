@@ -68,7 +68,8 @@ public static class DeploymentPlan
         }
         return levels;
 
-        List<AppId> All(AppId dependency) => meant.TryGetValue(dependency, out var known) ? known : meant[dependency] = [.. Meant(dependency, apps.Keys)];
+        List<AppId> All(AppId dependency) =>
+            meant.TryGetValue(dependency, out var known) ? known : meant[dependency] = [.. Meant(dependency, apps.Keys)];
     }
 
     /// <summary>A group's dependencies are those of everything in it, at any depth.</summary>

@@ -63,16 +63,17 @@ internal static class GroupDecisions
         if (!update.Id.IsRoot) change.Keep(update.Id);
         if (before.HasGroup(update.Id) && update.EnforceRole is { } enforce && enforce != (known?.EnforceRole ?? false))
             problems.Add(new Problem($"{update.Path}/enforceRole", "enforceRole of an existing group is changed by PATCH only"));
-        var next = new GroupDefinition(update.Id, update.Dependencies ?? known?.Dependencies ?? default, before.HasGroup(update.Id) ? known?.EnforceRole : update.EnforceRole);
+        var enforceRole = before.HasGroup(update.Id) ? known?.EnforceRole : update.EnforceRole;
+        var next = new GroupDefinition(update.Id, update.Dependencies ?? known?.Dependencies ?? default, enforceRole);
         if (next != (known ?? new GroupDefinition(update.Id, default, null))) change.SetGroup(next);
 
         if (update.Apps is { } apps)
         {
-            foreach (var id in before.Apps.Keys.Where(id => id.Parent == update.Id).Except(apps.Select(a => a.Id))) change.Remove(id);
+            foreach (var id in before.AppsIn(update.Id).Select(a => a.Id).Except(apps.Select(a => a.Id))) change.Remove(id);
             foreach (var app in apps) change.Set(app);
         }
         if (update.Groups is not { } groups) return;
-        foreach (var id in before.GroupIds().Where(id => id.Parent == update.Id).Except(groups.Select(g => g.Id))) RemoveAllIn(change, id);
+        foreach (var id in before.GroupsIn(update.Id).Except(groups.Select(g => g.Id))) RemoveAllIn(change, id);
         foreach (var group in groups) Apply(change, group, problems);
     }
 
@@ -98,7 +99,8 @@ internal static class GroupDecisions
         {
             var instances = Math.Ceiling(app.Instances * scaling.Factor - ScalePrecision);
             if (instances <= AppLimits.InstancesMax) change.Set(app with { Instances = (int)Math.Max(0, instances) });
-            else problems.Add(new Problem("/scaleBy", string.Create(CultureInfo.InvariantCulture, $"{app.Id} would have {instances} instances, at most {AppLimits.InstancesMax} are allowed")));
+            else problems.Add(new Problem("/scaleBy", string.Create(
+                CultureInfo.InvariantCulture, $"{app.Id} would have {instances} instances, at most {AppLimits.InstancesMax} are allowed")));
         }
         return problems.Count > 0 ? NotValid(problems) : change.Decide(x.Force);
     }

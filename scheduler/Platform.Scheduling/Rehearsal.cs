@@ -8,8 +8,8 @@ namespace Platform.Scheduling;
 /// <param name="VersionBefore">Of the app or group that would be written; null if it does not exist.</param>
 /// <param name="Complete">False where the change waits for something, or is too long to be gone through to its end.</param>
 public sealed record Rehearsed(
-    Deployment Deployment, EquatableArray<string> InTheWay, AppVersion? VersionBefore, EquatableArray<AppRehearsed> Apps, EquatableArray<GroupDefinition> SetGroups,
-    EquatableArray<AppId> RemovedGroups, bool Complete);
+    Deployment Deployment, EquatableArray<string> InTheWay, AppVersion? VersionBefore, EquatableArray<AppRehearsed> Apps,
+    EquatableArray<GroupDefinition> SetGroups, EquatableArray<AppId> RemovedGroups, bool Complete);
 
 /// <summary>One app's part of it.</summary>
 /// <param name="Before">Null: the change creates it.</param>
@@ -126,6 +126,7 @@ public sealed class Rehearsal
         var (before, after) = (_before.App(id)?.Definition, _state.App(id)?.Definition);
         return new AppRehearsed(
             id, before, after, AppDifference.Between(before, after), HealthyIn(_before, id), _least.GetValueOrDefault(id, HealthyIn(_before, id)),
-            _placed.Where(p => p.App == id).ToEquatableArray(), _stopped.Where(i => _before.Instance(i)?.App == id).ToEquatableArray(), _waiting.GetValueOrDefault(id));
+            _placed.Where(p => p.App == id).ToEquatableArray(), _stopped.Where(i => _before.Instance(i)?.App == id).ToEquatableArray(),
+            _waiting.GetValueOrDefault(id));
     }
 }

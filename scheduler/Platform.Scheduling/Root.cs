@@ -3,21 +3,35 @@ using Platform.Model;
 
 namespace Platform.Scheduling;
 
-/// <summary>The root group with all that is in it, as users see it: now, or at one of its versions.</summary>
-/// <param name="Groups">What was said of groups; one that is not here exists as long as an app or a group is in it.</param>
-public sealed record Root(ImmutableSortedDictionary<AppId, AppDefinition> Apps, ImmutableSortedDictionary<AppId, GroupDefinition> Groups)
+/// <summary>The root group with all that is in it, as users see it: now, or at one of its versions. Who is in whom is found out once.</summary>
+/// <param name="groups">What was said of groups; one that is not here exists as long as an app or a group is in it.</param>
+public sealed class Root(ImmutableSortedDictionary<AppId, AppDefinition> apps, ImmutableSortedDictionary<AppId, GroupDefinition> groups)
 {
-    public bool HasGroup(AppId id) =>
-        id.IsRoot || Groups.ContainsKey(id) || Apps.Keys.Any(a => a != id && a.IsWithin(id)) || Groups.Keys.Any(g => g.IsWithin(id));
+    private ImmutableSortedSet<AppId>? _groupIds;
+    private ILookup<AppId, AppDefinition>? _appsIn;
+    private ILookup<AppId, AppId>? _groupsIn;
 
-    /// <summary>The apps of the group and of all groups in it.</summary>
-    public IEnumerable<AppDefinition> AppsWithin(AppId group) => Apps.Values.Where(a => a.Id != group && a.Id.IsWithin(group));
+    public ImmutableSortedDictionary<AppId, AppDefinition> Apps => apps;
+    public ImmutableSortedDictionary<AppId, GroupDefinition> Groups => groups;
 
     /// <summary>Every group below the root, each after its parent.</summary>
-    public ImmutableSortedSet<AppId> GroupIds()
+    public ImmutableSortedSet<AppId> GroupIds => _groupIds ??= FindGroups();
+
+    public bool HasGroup(AppId id) => id.IsRoot || GroupIds.Contains(id);
+
+    /// <summary>The group's own apps.</summary>
+    public IEnumerable<AppDefinition> AppsIn(AppId group) => (_appsIn ??= apps.Values.ToLookup(a => a.Id.Parent))[group];
+
+    /// <summary>The groups directly in it.</summary>
+    public IEnumerable<AppId> GroupsIn(AppId group) => (_groupsIn ??= GroupIds.ToLookup(g => g.Parent))[group];
+
+    /// <summary>The apps of the group and of all groups in it.</summary>
+    public IEnumerable<AppDefinition> AppsWithin(AppId group) => apps.Values.Where(a => a.Id != group && a.Id.IsWithin(group));
+
+    private ImmutableSortedSet<AppId> FindGroups()
     {
         var ids = new HashSet<AppId>();
-        foreach (var start in Apps.Keys.Select(a => a.Parent).Concat(Groups.Keys))
+        foreach (var start in apps.Keys.Select(a => a.Parent).Concat(groups.Keys))
             for (var id = start; !id.IsRoot && ids.Add(id);) id = id.Parent;
         return [.. ids];
     }
@@ -50,7 +64,8 @@ public sealed partial record ClusterState
 
     public Root CurrentRoot() => new(Apps.Where(a => !a.Value.Removing).ToImmutableSortedDictionary(a => a.Key, a => a.Value.Definition), Groups);
 
-    public bool HasGroup(AppId id) => id.IsRoot || Groups.Keys.Any(g => g.IsWithin(id)) || Apps.Values.Any(a => !a.Removing && a.Definition.Id != id && a.Definition.Id.IsWithin(id));
+    public bool HasGroup(AppId id) => id.IsRoot || Groups.Keys.Any(g => g.IsWithin(id))
+        || Apps.Values.Any(a => !a.Removing && a.Definition.Id != id && a.Definition.Id.IsWithin(id));
 
     /// <summary>The version of an existing group. A state from before groups had any says what its apps say.</summary>
     public AppVersion VersionOf(AppId group)
@@ -99,7 +114,7 @@ public sealed partial record ClusterState
         var version = new RootVersion(x.Deployment.Version, apps, groups);
         var versions = RootVersions.SetItem(version.Version, version);
         var groupVersions = GroupVersions.SetItems(GroupsAround(version).Select(g => KeyValuePair.Create(g, version.Version)));
-        if (!x.Removed.IsEmpty || !x.RemovedGroups.IsEmpty) groupVersions = groupVersions.RemoveRange(groupVersions.Keys.Except(CurrentRoot().GroupIds()));
+        if (!x.Removed.IsEmpty || !x.RemovedGroups.IsEmpty) groupVersions = groupVersions.RemoveRange(groupVersions.Keys.Except(CurrentRoot().GroupIds));
         return this with { RootVersions = versions.RemoveRange(versions.Keys.Take(versions.Count - RootVersionsMax)), GroupVersions = groupVersions };
     }
 

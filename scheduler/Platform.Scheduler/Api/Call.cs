@@ -33,8 +33,10 @@ internal static class Preconditions
     public static (Precondition Precondition, Answer? Refusal) Read(HttpRequest request)
     {
         var (match, noneMatch) = (request.Headers.IfMatch, request.Headers.IfNoneMatch);
-        if ((match.Count == 0 && noneMatch.Count == 0) || HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method)) return (Precondition.None, null);
-        if (noneMatch.Count > 0 && noneMatch.ToString() != "*") return (Precondition.None, Answer.Message(400, $"If-None-Match of a write knows only *, not '{noneMatch}'"));
+        if (match.Count == 0 && noneMatch.Count == 0) return (Precondition.None, null);
+        if (HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method)) return (Precondition.None, null);
+        if (noneMatch.Count > 0 && noneMatch.ToString() != "*")
+            return (Precondition.None, Answer.Message(400, $"If-None-Match of a write knows only *, not '{noneMatch}'"));
         if (match.Count == 0) return (new Precondition(null, true), null);
         if (!EntityTagHeaderValue.TryParseStrictList(match, out var tags) || tags.Count == 0)
             return (Precondition.None, Answer.Message(400, $"If-Match is * or a list of entity tags, each in double quotes, not '{match}'"));

@@ -37,8 +37,10 @@ internal sealed class GroupsEndpoints(CommandDoor door, TimeProvider time)
         if (!AppVersion.TryParse(text, out var version))
             return Answer.Message(422, $"Invalid timestamp provided '{text}'. Expecting ISO-8601 datetime string.");
         var state = call.View.State;
-        if (state.RootAsOf(version.Value) is not { } then || !then.HasGroup(id)) return Answer.NotFound($"Group '{id}' does not exist in version {version}");
-        var writing = new GroupJson(call.View, then, g => state.VersionOf(g, version.Value), GroupEmbed.Read(call.Query["embed"]) with { Apps = null }, time.GetUtcNow());
+        if (state.RootAsOf(version.Value) is not { } then || !then.HasGroup(id))
+            return Answer.NotFound($"Group '{id}' does not exist in version {version}");
+        var embed = GroupEmbed.Read(call.Query["embed"]) with { Apps = null };
+        var writing = new GroupJson(call.View, then, g => state.VersionOf(g, version.Value), embed, time.GetUtcNow());
         return Answer.Of(200, writer => writing.Write(writer, id));
     }
 
@@ -46,7 +48,8 @@ internal sealed class GroupsEndpoints(CommandDoor door, TimeProvider time)
     {
         var (body, refusal) = await call.ReadGroupAsync().ConfigureAwait(false);
         if (refusal is not null) return refusal;
-        if (AppsEndpoints.ParseId(path, out var why) is not { } id) return Answer.Of(new Rejection(RejectCode.NotValid, "") { Details = [new Problem("/id", why!)] });
+        if (AppsEndpoints.ParseId(path, out var why) is not { } id)
+            return Answer.Of(new Rejection(RejectCode.NotValid, "") { Details = [new Problem("/id", why!)] });
         var command = new Command.WriteGroup(id, body, mayExist, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other) };
         var (accepted, instead) = await door.AskAsync(call, command, id.Parent).ConfigureAwait(false);
         if (instead is not null) return instead;
@@ -59,7 +62,8 @@ internal sealed class GroupsEndpoints(CommandDoor door, TimeProvider time)
         var (body, refusal) = await call.ReadAppAsync().ConfigureAwait(false);
         if (refusal is not null) return refusal;
         if (AppsEndpoints.ParseId(path, out _) is not { } id) return NoGroup(path);
-        var (accepted, instead) = await door.AskAsync(call, new Command.PatchGroup(id, body) { Origin = call.Origin(ChangeKind.Other) }, id.Parent).ConfigureAwait(false);
+        var command = new Command.PatchGroup(id, body) { Origin = call.Origin(ChangeKind.Other) };
+        var (accepted, instead) = await door.AskAsync(call, command, id.Parent).ConfigureAwait(false);
         return instead ?? new Answer(200) { Tag = accepted.Reply.VersionAfter };
     }
 
@@ -81,17 +85,17 @@ internal sealed record GroupEmbed(bool ShowApps, bool ShowGroups, bool ShowPods,
     public static GroupEmbed Read(Microsoft.Extensions.Primitives.StringValues names)
     {
         var apps = AppInfoJson.Read(names, Embed.None);
-        var embed = new GroupEmbed(names.Contains("group.apps") || apps != Embed.None, names.Contains("group.groups"), names.Contains("group.pods"), apps == Embed.None ? null : apps);
-        return embed is { ShowApps: false, ShowGroups: false, ShowPods: false } ? embed with { ShowApps = true, ShowGroups = true, ShowPods = true } : embed;
+        var showApps = names.Contains("group.apps") || apps != Embed.None;
+        var (showGroups, showPods) = (names.Contains("group.groups"), names.Contains("group.pods"));
+        return showApps || showGroups || showPods
+            ? new GroupEmbed(showApps, showGroups, showPods, apps == Embed.None ? null : apps)
+            : new GroupEmbed(true, true, true, null);
     }
 }
 
 /// <summary>A group with what is in it, from one root: today's, whose apps can show more of themselves, or an older one.</summary>
 internal sealed class GroupJson(ClusterView view, Root root, Func<AppId, AppVersion> versionOf, GroupEmbed embed, DateTimeOffset now)
 {
-    private readonly ILookup<AppId, AppDefinition> _apps = root.Apps.Values.ToLookup(a => a.Id.Parent);
-    private readonly ILookup<AppId, AppId> _groups = root.GroupIds().ToLookup(g => g.Parent);
-
     public void Write(Utf8JsonWriter writer, AppId id)
     {
         root.Groups.TryGetValue(id, out var said);
@@ -100,7 +104,7 @@ internal sealed class GroupJson(ClusterView view, Root root, Func<AppId, AppVers
         if (embed.ShowApps)
         {
             writer.WriteStartArray("apps");
-            foreach (var app in _apps[id]) WriteApp(writer, app);
+            foreach (var app in root.AppsIn(id)) WriteApp(writer, app);
             writer.WriteEndArray();
         }
         writer.WriteStartArray("dependencies");
@@ -109,7 +113,7 @@ internal sealed class GroupJson(ClusterView view, Root root, Func<AppId, AppVers
         if (embed.ShowGroups)
         {
             writer.WriteStartArray("groups");
-            foreach (var group in _groups[id]) Write(writer, group);
+            foreach (var group in root.GroupsIn(id)) Write(writer, group);
             writer.WriteEndArray();
         }
         if (embed.ShowPods)

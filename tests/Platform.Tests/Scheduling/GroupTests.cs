@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text;
 using CsCheck;
 using Platform.Model;
@@ -121,7 +122,7 @@ public sealed class GroupTests
             world.Accept(Put("/", $$"""{"version":"{{version}}"}"""));
             Assert.Equal(Unversioned(root), Unversioned(world.State.CurrentRoot()));
         }
-        Assert.True(world.State.GroupVersions.Keys.ToHashSet().SetEquals(world.State.CurrentRoot().GroupIds()));
+        Assert.True(world.State.GroupVersions.Keys.ToHashSet().SetEquals(world.State.CurrentRoot().GroupIds));
         var replayed = world.Log.Select(e => SchedulerJson.ReadEvent(SchedulerJson.Write(e))).Aggregate(ClusterState.Empty, (state, e) => state.Fold(e));
         Assert.Equal(Encoding.UTF8.GetString(SchedulerJson.Write(world.State)), Encoding.UTF8.GetString(SchedulerJson.Write(replayed)));
     }, iter: 100);
@@ -139,17 +140,22 @@ public sealed class GroupTests
         Assert.Equal(Unversioned(before), Unversioned(world.State.CurrentRoot()));
     }, iter: 100);
 
+    [Fact]
+    public void A_large_root_fits_one_change_and_putting_it_again_fills_no_log()
+    {
+        var world = World.With(nodes: 0);
+        static string Group(int g) => $$"""{"id":"g{{g}}","dependencies":["/base"],"apps":[{{string.Join(',', Enumerable.Range(0, 10).Select(a => $$"""{"id":"a{{a}}","cmd":"serve"}"""))}}]}""";
+        var body = $$"""{"groups":[{{string.Join(',', Enumerable.Range(0, 100).Select(Group))}}]}""";
+        world.Accept(Put("/", body));
+        world.Accept(Put("/", body));
+        Assert.Equal(1000, world.State.Apps.Values.SelectMany(a => ServicePorts.Of(a.Definition)).Distinct().Count());
+        Assert.Single(world.State.Deployments);
+        var again = world.Logged<SchedulerEvent.DeploymentStarted>().Last();
+        Assert.True(again is { Set.IsEmpty: true, Deployment.Originals.IsEmpty: true, SetGroups.IsEmpty: true, RemovedGroups.IsEmpty: true });
+    }
+
     private static string Text(Root root) => string.Join("\n", root.Apps.Values.Select(a => a.ToString())) + string.Join("\n", root.Groups.Values);
 
-    private static string Unversioned(Root root) => Text(root with
-    {
-        Apps = root.Apps.ToImmutableSortedDictionaryOf(a => a with { Version = default, VersionInfo = default }),
-    });
-}
-
-file static class Dictionaries
-{
-    public static System.Collections.Immutable.ImmutableSortedDictionary<AppId, AppDefinition> ToImmutableSortedDictionaryOf(
-        this System.Collections.Immutable.ImmutableSortedDictionary<AppId, AppDefinition> apps, Func<AppDefinition, AppDefinition> change) =>
-        System.Collections.Immutable.ImmutableSortedDictionary.ToImmutableSortedDictionary(apps, a => a.Key, a => change(a.Value));
+    private static string Unversioned(Root root) => Text(new Root(
+        root.Apps.Values.ToImmutableSortedDictionary(a => a.Id, a => a with { Version = default, VersionInfo = default }), root.Groups));
 }
