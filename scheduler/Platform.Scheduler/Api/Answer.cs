@@ -12,6 +12,10 @@ internal sealed record Answer(int Status)
 {
     public IEnumerable<Action<Utf8JsonWriter>>? Json { get; init; }
     public string? Text { get; init; }
+
+    /// <summary>Instead of a body: sends for as long as there is something to send.</summary>
+    public Func<Task>? Follow { get; init; }
+
     public string? Location { get; init; }
     public string? DeploymentId { get; init; }
     public string? Allow { get; init; }

@@ -11,10 +11,14 @@ namespace Platform.Scheduler.Api;
 /// <summary>GET /v2/events: server-sent events as the contract frames them (6.1), each with its log revision as <c>id</c>.</summary>
 internal sealed class EventStream(EventHub hub, TimeProvider time)
 {
-    public static bool IsWanted(HttpContext http) =>
+    private static bool IsWanted(HttpContext http) =>
         http.Request.Headers.Accept.Any(a => a?.Contains("text/event-stream", StringComparison.OrdinalIgnoreCase) == true);
 
-    public async Task FollowAsync(Call call)
+    public Answer Answer(Call call) => IsWanted(call.Http)
+        ? new Answer(200) { Follow = () => FollowAsync(call) }
+        : Api.Answer.NotAllowed("GET, HEAD", "The event stream is only for those who accept text/event-stream");
+
+    private async Task FollowAsync(Call call)
     {
         var http = call.Http;
         var filter = call.Query["event_type"].OfType<string>().ToHashSet(StringComparer.Ordinal);

@@ -7,12 +7,10 @@ namespace Platform.Scheduler.Api;
 
 /// <summary>
 /// The REST door: the Marathon contract under /v2 and /ping. Paths are split here and not by ASP.NET's routing, for app ids hold slashes,
-/// clients double them (<c>/v2/apps//a/b</c>), and what an id is depends on the words behind it and on the method.
+/// clients double them (<c>/v2/apps//a/b</c>), and what an id is depends on the words behind it and on the method: see <see cref="ApiRoutes"/>.
 /// </summary>
 public sealed partial class RestApi
 {
-    private const string ReadOnly = "GET, HEAD";
-
     private readonly SchedulerLoop _loop;
     private readonly ApiOptions _options;
     private readonly EventHub _hub;
@@ -22,6 +20,7 @@ public sealed partial class RestApi
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly EventStream _events;
+    private readonly ApiRoutes _routes;
 
     public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
     {
@@ -32,6 +31,7 @@ public sealed partial class RestApi
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
         _events = new EventStream(hub, time);
+        _routes = new ApiRoutes(Routes());
     }
 
     /// <summary>Takes /v2 and /ping, and answers 404 for whatever nobody else has mapped.</summary>
@@ -53,15 +53,11 @@ public sealed partial class RestApi
             var (flags, refusal) = Flags.Read(http.Request.Query);
             var segments = (http.Request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
             var call = new Call(http, segments, flags, _loop.Current, _options);
-            if (refusal is null && IsEventStream(call))
-            {
-                await _events.FollowAsync(call).ConfigureAwait(false);
-                return;
-            }
             var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
-            await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+            if (answer.Follow is { } follow) await follow().ConfigureAwait(false);
+            else await Answers.WriteAsync(http, answer).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
         {
@@ -89,63 +85,12 @@ public sealed partial class RestApi
         else await Answers.WriteAsync(http, answer).ConfigureAwait(false);
     }
 
-    private static bool IsEventStream(Call call) => call.Segments is ["v2", "events"] && call.Method == HttpMethods.Get && EventStream.IsWanted(call.Http);
-
-    private Task<Answer> RouteAsync(Call call) => call.Segments switch
+    private Task<Answer> RouteAsync(Call call)
     {
-        ["v2", "apps"] => AppsAsync(call),
-        ["v2", "apps", .. var path] => AppAsync(call, path),
-        ["v2", "tasks"] => Read(call, () => TasksEndpoints.List(call)),
-        ["v2", "tasks", "delete"] => call.Method == HttpMethods.Post ? _tasks.KillSeveralAsync(call) : NotAllowed("POST"),
-        ["v2", "deployments"] => Read(call, () => DeploymentsEndpoints.List(call)),
-        ["v2", "deployments", var id] => call.Method == HttpMethods.Delete ? _deployments.CancelAsync(call, id) : NotAllowed("DELETE"),
-        ["v2", "queue"] => Read(call, () => _queue.List(call)),
-        ["v2", "queue", .. { Length: > 0 } path, "delay"] => call.Method == HttpMethods.Delete ? _queue.ResetDelayAsync(call, path) : NotAllowed("DELETE"),
-        ["v2", "info"] => Read(call, () => ServerEndpoints.Info(call)),
-        ["v2", "leader"] => Read(call, () => ServerEndpoints.Leader(call)),
-        ["v2", "events"] => NotAllowed(ReadOnly, call.Method == HttpMethods.Get ? "The event stream is only for those who accept text/event-stream" : null),
-        ["ping"] => Read(call, () => ServerEndpoints.Ping(call)),
-        _ => Task.FromResult(Answer.NotFound($"URI not found: {call.Http.Request.Path}")),
-    };
-
-    private Task<Answer> AppsAsync(Call call) => call.Method switch
-    {
-        "GET" => Task.FromResult(_apps.List(call)),
-        "POST" => _apps.CreateAsync(call),
-        "PUT" => _apps.WriteAllAsync(call, patch: false),
-        "PATCH" => _apps.WriteAllAsync(call, patch: true),
-        _ => NotAllowed("GET, HEAD, POST, PUT, PATCH"),
-    };
-
-    /// <summary>The id is everything up to a trailing word of the contract, where the method goes with that word (1.1).</summary>
-    private Task<Answer> AppAsync(Call call, string[] path) => (call.Method, path) switch
-    {
-        ("GET", [.. { Length: > 0 } id, "tasks"]) => Task.FromResult(TasksEndpoints.ListOf(call, id)),
-        ("DELETE", [.. { Length: > 0 } id, "tasks"]) => _tasks.KillAllAsync(call, id),
-        ("DELETE", [.. { Length: > 0 } id, "tasks", var task]) => _tasks.KillOneAsync(call, id, task),
-        ("GET", [.. { Length: > 0 } id, "versions"]) => Task.FromResult(AppsEndpoints.Versions(call, id)),
-        ("GET", [.. { Length: > 0 } id, "versions", var version]) => Task.FromResult(AppsEndpoints.Version(call, id, version)),
-        ("POST", [.. { Length: > 0 } id, "restart"]) => _apps.RestartAsync(call, id),
-        ("GET", [.. var group, "*"]) => Task.FromResult(_apps.ListGroup(call, group)),
-        ("GET", _) => Task.FromResult(_apps.Get(call, path)),
-        ("PUT", _) => _apps.WriteAsync(call, path, patch: false),
-        ("PATCH", _) => _apps.WriteAsync(call, path, patch: true),
-        ("DELETE", _) => _apps.DeleteAsync(call, path),
-        _ => NotAllowed(AllowedOf(path)),
-    };
-
-    private static string AllowedOf(string[] path) => path switch
-    {
-        [_, .., "restart"] => "POST",
-        [_, .., "tasks"] => "GET, HEAD, DELETE",
-        [_, .., "tasks", _] => "DELETE",
-        [_, .., "versions"] or [_, .., "versions", _] or [.., "*"] => ReadOnly,
-        _ => "GET, HEAD, PUT, PATCH, DELETE",
-    };
-
-    private static Task<Answer> Read(Call call, Func<Answer> read) => call.Method == HttpMethods.Get ? Task.FromResult(read()) : NotAllowed(ReadOnly);
-
-    private static Task<Answer> NotAllowed(string allow, string? message = null) => Task.FromResult(Answer.NotAllowed(allow, message));
+        var (route, pieces, allow) = _routes.Find(call.Method, call.Segments);
+        if (route is not null) return route.AnswerAsync(call, pieces);
+        return Task.FromResult(allow is null ? Answer.NotFound($"URI not found: {call.Http.Request.Path}") : Answer.NotAllowed(allow));
+    }
 
     [LoggerMessage(3201, LogLevel.Error, "{Method} {Path} failed")]
     private partial void Failed(Exception e, string method, PathString path);
