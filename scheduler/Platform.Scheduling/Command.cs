@@ -26,6 +26,11 @@ public abstract record Command
     public sealed record CancelDeployment(string Deployment, bool Force) : Command;
 
     public sealed record ResetDelay(AppId App) : Command;
+
+    /// <summary>Contract 6.4; twice is once.</summary>
+    public sealed record SubscribeToEvents(string? CallbackUrl) : Command;
+
+    public sealed record UnsubscribeFromEvents(string? CallbackUrl) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);

@@ -1,10 +1,11 @@
 using Platform.Model;
+using Platform.Scheduler.Metrics;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
 
 /// <summary>Where endpoints ask for a change: a decision comes back as what was accepted, or as the answer that refuses it.</summary>
-internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, TimeProvider time)
+internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, SchedulerMeters meters, TimeProvider time)
 {
     /// <param name="group">The group that a refused change would have changed; its followers are told that it was locked.</param>
     public async Task<(Decision.Accepted Accepted, Answer? Refusal)> AskAsync(Call call, Command command, AppId group)
@@ -18,6 +19,7 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
 
     private async Task<Decision> DecideAsync(Call call, Command command)
     {
+        var askedAt = time.GetTimestamp();
         try
         {
             return await loop.AskAsync(command, call.Http.RequestAborted).WaitAsync(options.DecisionMax, time).ConfigureAwait(false);
@@ -25,6 +27,10 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
         catch (TimeoutException)
         {
             throw new SchedulerUnavailableException("The scheduler has not decided in time; the change may still be made");
+        }
+        finally
+        {
+            meters.Decided(time.GetElapsedTime(askedAt));
         }
     }
 }

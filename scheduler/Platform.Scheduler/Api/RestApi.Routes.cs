@@ -5,9 +5,13 @@ namespace Platform.Scheduler.Api;
 /// <summary>Everything the REST door answers. Within one area the more special path comes first.</summary>
 public sealed partial class RestApi
 {
+    private static readonly string[] PluginMethods = ["GET", "POST", "PUT", "DELETE"];
+
+    internal IEnumerable<Route> Documented => _routes.All;
+
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. EventRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -64,11 +68,37 @@ public sealed partial class RestApi
         Delete("/v2/queue/{id...}/delay", "Launch without waiting for the backoff to end", (call, at) => _queue.ResetDelayAsync(call, at.Id)) with { Statuses = [204, 404] },
     ];
 
+    private IEnumerable<Route> EventRoutes() =>
+    [
+        Get("/v2/events", "What happens, as server-sent events; with Last-Event-ID, what was missed comes first", _events.Answer)
+            with { Query = ["event_type", "plan-format"], Statuses = [200, 405] },
+        Get("/v2/eventSubscriptions", "Where events are posted to", EventSubscriptionEndpoints.List),
+        Post("/v2/eventSubscriptions", "Have every event posted to an address", (call, _) => _subscriptions.SubscribeAsync(call))
+            with { Query = ["callbackUrl"], Statuses = [200, 403, 422] },
+        Delete("/v2/eventSubscriptions", "Have no more events posted there", (call, _) => _subscriptions.UnsubscribeAsync(call))
+            with { Query = ["callbackUrl"], Statuses = [200, 422] },
+    ];
+
     private IEnumerable<Route> ServerRoutes() =>
     [
         Get("/v2/info", "What the scheduler says of itself", ServerEndpoints.Info),
         Get("/v2/leader", "Who leads", ServerEndpoints.Leader),
-        Get("/v2/events", "What happens, as server-sent events", _events.Answer) with { Query = ["event_type"], Statuses = [200, 405] },
+        Delete("/v2/leader", "Let somebody else lead, or begin anew from the log; tasks go on", (call, _) => Task.FromResult(ServerEndpoints.Abdicate(call)))
+            with { Query = ["backup", "restore"], Statuses = [200, 404, 422] },
+        Get("/v2/plugins", "Plugins: there are none", ServerEndpoints.Plugins),
+        .. PluginMethods.Select(method =>
+            new Route(method, "/v2/plugins/{id...}", "What a plugin answers: there are none", (_, at) => Task.FromResult(ServerEndpoints.NoPlugin(at))) { Statuses = [404] }),
+        Get("/v2/schemas/app", "The JSON Schema of an app", _ => Answer.Document("app.schema.json")),
+        Get("/v2/openapi.json", "This document", _ => Answer.Of(200, writer => OpenApiDocument.Write(writer, _routes.All, _options.Version))),
+        Get("/metrics", "Counters, gauges, meters and timers", _server.Metrics),
+        Get("/metrics/prometheus", "The same, as Prometheus reads it", _server.Prometheus),
+        Get("/logging", "Each logger's level", ServerEndpoints.Logging),
+        Post("/logging", "Change a logger's level, for good or for a while", (call, _) => ServerEndpoints.SetLoggingAsync(call))
+            with { Body = "LoggerChange", Statuses = [200, 400, 413, 422] },
+        Get("/config", "What was set at the start", ServerEndpoints.Configuration),
         Get("/ping", "pong", ServerEndpoints.Ping) with { Statuses = [200, 204] },
+        Get("/", "To the start page", _ => Pages.ToStart) with { Statuses = [302] },
+        Get("/ui", "The start page", call => call.Http.Request.Path.Value!.EndsWith('/') ? Pages.Start : Pages.ToStart) with { Statuses = [200, 302] },
+        Get("/help", "To this document", _ => Pages.ToReference) with { Statuses = [302] },
     ];
 }

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Scheduler.Metrics;
 
 namespace Platform.Scheduler.Api;
 
@@ -9,28 +10,35 @@ namespace Platform.Scheduler.Api;
 /// The REST door: the Marathon contract under /v2 and /ping. Paths are split here and not by ASP.NET's routing, for app ids hold slashes,
 /// clients double them (<c>/v2/apps//a/b</c>), and what an id is depends on the words behind it and on the method: see <see cref="ApiRoutes"/>.
 /// </summary>
-public sealed partial class RestApi
+public sealed partial class RestApi : IDisposable
 {
     private readonly SchedulerLoop _loop;
     private readonly ApiOptions _options;
     private readonly EventHub _hub;
+    private readonly TimeProvider _time;
     private readonly ILogger<RestApi> _logger;
+    private readonly SchedulerMeters _meters;
     private readonly AppsEndpoints _apps;
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly EventStream _events;
+    private readonly EventSubscriptionEndpoints _subscriptions;
+    private readonly ServerEndpoints _server;
     private readonly ApiRoutes _routes;
 
     public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
     {
-        (_loop, _options, _hub, _logger) = (loop, options, hub, logger);
-        var door = new CommandDoor(loop, hub, options, time);
+        (_loop, _options, _hub, _time, _logger) = (loop, options, hub, time, logger);
+        _meters = new SchedulerMeters(loop, hub, time);
+        var door = new CommandDoor(loop, hub, options, _meters, time);
         _apps = new AppsEndpoints(door, time);
         _tasks = new TasksEndpoints(door);
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
-        _events = new EventStream(hub, time);
+        _events = new EventStream(hub, _meters, time);
+        _subscriptions = new EventSubscriptionEndpoints(door, time);
+        _server = new ServerEndpoints(_meters);
         _routes = new ApiRoutes(Routes());
     }
 
@@ -42,22 +50,48 @@ public sealed partial class RestApi
         app.Lifetime.ApplicationStopping.Register(_hub.Close);
     }
 
+    public void Dispose() => _meters.Dispose();
+
     private static bool IsOurs(PathString path) =>
         path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
 
+    /// <summary>In Marathon's order: how many at a time, who may read the answer elsewhere, who may come in, and only then what is asked.</summary>
     private async Task AnswerAsync(HttpContext http)
     {
+        var startedAt = _time.GetTimestamp();
+        var active = _meters.Begin();
+        var served = new Served();
         Answers.WriteCommonHeaders(http, Call.LeaderOf(http, _options));
+        CrossOrigin.WriteHeaders(http, _options);
+        if (active > _options.ConcurrentRequestsMax)
+            await SendAsync(http, Answer.Message(503, $"More than {_options.ConcurrentRequestsMax} requests are being answered already") with { RetryAfterSeconds = 1 }).ConfigureAwait(false);
+        else if (_options.Credentials is { } credentials && !credentials.Admit(http.Request.Headers.Authorization.ToString()))
+            await SendAsync(http, Answer.Message(401, "Invalid username or password.") with { Challenge = $"Basic realm=\"{_options.Realm}\"" }).ConfigureAwait(false);
+        else
+            await ServeAsync(http, served).ConfigureAwait(false);
+        if (!served.Followed) _meters.Ended(http.Request.Method, http.Response.StatusCode, _time.GetElapsedTime(startedAt), served.BodyBytes);
+    }
+
+    private async Task ServeAsync(HttpContext http, Served served)
+    {
         try
         {
             var (flags, refusal) = Flags.Read(http.Request.Query);
             var segments = (http.Request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
             var call = new Call(http, segments, flags, _loop.Current, _options);
             var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
+            served.BodyBytes = call.BodyBytes;
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
-            if (answer.Follow is { } follow) await follow().ConfigureAwait(false);
-            else await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+            if (answer.Follow is not { } follow)
+            {
+                await SendAsync(http, answer).ConfigureAwait(false);
+                return;
+            }
+            // A stream is no request that takes long: it is neither counted nor limited as one.
+            served.Followed = true;
+            _meters.Left();
+            await follow().ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
         {
@@ -78,11 +112,24 @@ public sealed partial class RestApi
         }
     }
 
+    private async Task SendAsync(HttpContext http, Answer answer)
+    {
+        var (bytes, gzipped) = await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+        if (!HttpMethods.IsHead(http.Request.Method)) _meters.Answered(bytes, gzipped);
+    }
+
+    /// <summary>What is counted of a request.</summary>
+    private sealed class Served
+    {
+        public long BodyBytes { get; set; }
+        public bool Followed { get; set; }
+    }
+
     /// <summary>Half an answer cannot be taken back: the connection is cut, so that nobody takes it for a whole one.</summary>
-    private static async Task ApologiseAsync(HttpContext http, Answer answer)
+    private async Task ApologiseAsync(HttpContext http, Answer answer)
     {
         if (http.Response.HasStarted) http.Abort();
-        else await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+        else await SendAsync(http, answer).ConfigureAwait(false);
     }
 
     private Task<Answer> RouteAsync(Call call)

@@ -102,7 +102,7 @@ public sealed class EventStreamTests
         Assert.Equal("/shop", created.Single(e => e.Type == "group_change_success").Data["groupId"]!.GetValue<string>());
         Assert.Equal("/v2/apps", created[0].Data["uri"]!.GetValue<string>());
         Assert.Equal("127.0.0.1", created[0].Data["clientIp"]!.GetValue<string>());
-        var revisions = created.Select(e => long.Parse(e.Id!, System.Globalization.CultureInfo.InvariantCulture)).ToList();
+        var revisions = created.Select(e => long.Parse(e.Id!.Split('.')[0], System.Globalization.CultureInfo.InvariantCulture)).ToList();
         Assert.Equal(revisions.Order(), revisions);
         Assert.Equal(world.State.Revision, revisions[^1]);
 
@@ -192,8 +192,8 @@ public sealed class EventStreamTests
     public async Task A_follower_that_lets_too_much_wait_is_cut_and_the_others_are_not()
     {
         await using var world = await ApiWorld.StartAsync(nodes: 0);
-        using var slow = new EventFollower("10.0.0.9", waitingMax: 3);
-        using var quick = new EventFollower("10.0.0.8", waitingMax: 3);
+        using var slow = new EventFollower("10.0.0.9", waitingMax: 3, attachedAt: 0);
+        using var quick = new EventFollower("10.0.0.8", waitingMax: 3, attachedAt: 0);
         for (var i = 0; i < 4; i++)
         {
             var batch = new EventBatch(0, [ContractEvents.StreamAttached("10.0.0.7", ApiWorld.Start)]);
