@@ -29,7 +29,7 @@ public sealed partial class RestApi
     private IEnumerable<Route> AppsBelow() =>
     [
         Get("/v2/apps/{id...}/tasks", "The tasks of an app, or of a group's apps (grp/*)", (call, at) => TasksEndpoints.ListOf(call, at.Id))
-            with { Query = ["containerNetworks"], Statuses = [200, 404] },
+            with { Statuses = [200, 404] },
         Delete("/v2/apps/{id...}/tasks", "Kill an app's tasks", (call, at) => _tasks.KillAllAsync(call, at.Id))
             with { Query = ["host", "scale", "force", "wipe"], Statuses = [200, 400, 404, 409] },
         Delete("/v2/apps/{id...}/tasks/{task}", "Kill one task", (call, at) => _tasks.KillOneAsync(call, at.Id, at.Word))
@@ -50,7 +50,7 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> TaskRoutes() =>
     [
-        Get("/v2/tasks", "All tasks; as text/plain a line for each app and service port", TasksEndpoints.List) with { Query = ["status", "containerNetworks"] },
+        Get("/v2/tasks", "All tasks; as text/plain a line for each app and service port", TasksEndpoints.List) with { Query = ["status"] },
         Post("/v2/tasks/delete", "Kill the tasks named", (call, _) => _tasks.KillSeveralAsync(call))
             with { Query = ["scale", "force", "wipe"], Body = "TaskIds", Statuses = [200, 400, 409, 413, 422] },
     ];

@@ -17,10 +17,11 @@ internal sealed class StreamReading : IAsyncDisposable
 
     private StreamReading(HttpResponseMessage response, Stream stream) => (_response, _stream) = (response, stream);
 
-    public static async Task<StreamReading> AttachAsync(ApiWorld world, string query = "")
+    public static async Task<StreamReading> AttachAsync(ApiWorld world, string query = "", string? lastEventId = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/v2/events" + query);
         request.Headers.Accept.ParseAdd("text/event-stream");
+        if (lastEventId is not null) request.Headers.TryAddWithoutValidation("Last-Event-ID", lastEventId);
         var response = await world.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
