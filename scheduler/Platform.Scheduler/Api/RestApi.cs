@@ -55,21 +55,20 @@ public sealed partial class RestApi : IDisposable
     private static bool IsOurs(PathString path) =>
         path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
 
-    /// <summary>In Marathon's order: how many at a time, who may read the answer elsewhere, who may come in, and only then what is asked.</summary>
     private async Task AnswerAsync(HttpContext http)
     {
         var startedAt = _time.GetTimestamp();
-        var active = _meters.Begin();
-        var served = new Served();
-        Answers.WriteCommonHeaders(http, Call.LeaderOf(http, _options));
-        CrossOrigin.WriteHeaders(http, _options);
-        if (active > _options.ConcurrentRequestsMax)
-            await SendAsync(http, Answer.Message(503, $"More than {_options.ConcurrentRequestsMax} requests are being answered already") with { RetryAfterSeconds = 1 }).ConfigureAwait(false);
-        else if (_options.Credentials is { } credentials && !credentials.Admit(http.Request.Headers.Authorization.ToString()))
-            await SendAsync(http, Answer.Message(401, "Invalid username or password.") with { Challenge = $"Basic realm=\"{_options.Realm}\"" }).ConfigureAwait(false);
-        else
+        var served = new Served(_meters.Begin());
+        try
+        {
+            Answers.WriteCommonHeaders(http, Call.LeaderOf(http, _options));
+            CrossOrigin.WriteHeaders(http, _options);
             await ServeAsync(http, served).ConfigureAwait(false);
-        if (!served.Followed) _meters.Ended(http.Request.Method, http.Response.StatusCode, _time.GetElapsedTime(startedAt), served.BodyBytes);
+        }
+        finally
+        {
+            if (!served.Followed) _meters.Ended(http.Request.Method, http.Response.StatusCode, _time.GetElapsedTime(startedAt), served.BodyBytes);
+        }
     }
 
     private async Task ServeAsync(HttpContext http, Served served)
@@ -79,7 +78,7 @@ public sealed partial class RestApi : IDisposable
             var (flags, refusal) = Flags.Read(http.Request.Query);
             var segments = (http.Request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
             var call = new Call(http, segments, flags, _loop.Current, _options);
-            var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
+            var answer = WhyNotIn(http, served.Active) ?? refusal ?? await RouteAsync(call).ConfigureAwait(false);
             served.BodyBytes = call.BodyBytes;
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
@@ -118,9 +117,21 @@ public sealed partial class RestApi : IDisposable
         if (!HttpMethods.IsHead(http.Request.Method)) _meters.Answered(bytes, gzipped);
     }
 
-    /// <summary>What is counted of a request.</summary>
-    private sealed class Served
+    /// <summary>Before anything is looked at: how many there are already, then who it is.</summary>
+    private Answer? WhyNotIn(HttpContext http, int active)
     {
+        if (active > _options.ConcurrentRequestsMax)
+            return Answer.Message(503, $"More than {_options.ConcurrentRequestsMax} requests are being answered already") with { RetryAfterSeconds = 1 };
+        return _options.Credentials is { } credentials && !credentials.Admit(http.Request.Headers.Authorization.ToString())
+            ? Answer.Message(401, "Invalid username or password.") with { Challenge = $"Basic realm=\"{_options.Realm}\"" }
+            : null;
+    }
+
+    /// <summary>What is counted of a request.</summary>
+    /// <param name="active">How many were being answered when it came, itself included.</param>
+    private sealed class Served(int active)
+    {
+        public int Active => active;
         public long BodyBytes { get; set; }
         public bool Followed { get; set; }
     }

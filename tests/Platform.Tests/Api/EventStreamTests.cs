@@ -138,6 +138,17 @@ public sealed class EventStreamTests
     }
 
     [Fact]
+    public async Task A_change_that_is_not_valid_is_told_with_what_is_wrong()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        await using var stream = await StreamReading.AttachAsync(world, "?event_type=group_change_failed");
+        (await world.PostAsync("/v2/apps", """{"id":"/shop/bad","cmd":"sleep 1","upgradeStrategy":{"minimumHealthCapacity":2}}""")).Must(HttpStatusCode.UnprocessableEntity);
+        var told = await stream.NextAsync();
+        Assert.Equal("/shop", told.Data["groupId"]!.GetValue<string>());
+        Assert.Equal("Object is not valid: /upgradeStrategy/minimumHealthCapacity is not between 0.0 and 1.0", told.Data["reason"]!.GetValue<string>());
+    }
+
+    [Fact]
     public async Task Coming_and_going_is_told_to_the_others()
     {
         await using var world = await ApiWorld.StartAsync(nodes: 0);
