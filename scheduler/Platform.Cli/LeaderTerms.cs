@@ -39,7 +39,8 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
             ConcurrentRequestsMax = options.HttpConcurrentRequestsMax,
             AllowedOrigins = options.AllowedOrigins,
         };
-        _current = await SchedulerHost.CreateAsync(new SchedulerHostOptions(options.Data, _api, linkSocket, rest), loggers, TimeProvider.System, stopping).ConfigureAwait(false);
+        var host = new SchedulerHostOptions(options.Data, _api, linkSocket, rest);
+        _current = await SchedulerHost.CreateAsync(host, loggers, TimeProvider.System, stopping).ConfigureAwait(false);
         return _current;
     }
 

@@ -75,7 +75,8 @@ public sealed record UpOptions
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
-            AllowedOrigins = (text("access-control-allow-origin") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
+            AllowedOrigins = (text("access-control-allow-origin") ?? "")
+                .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
         };
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))

@@ -26,12 +26,14 @@ public sealed partial record ClusterState
             SchedulerEvent.InstanceEnded x => End(x),
             SchedulerEvent.NodeJoined x => Join(x),
             SchedulerEvent.NodeLost x => Lose(x),
-            SchedulerEvent.EventSubscribed x => this with { EventSubscribers = EventSubscribers.Where(u => u != x.CallbackUrl).Append(x.CallbackUrl).ToEquatableArray() },
-            SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = EventSubscribers.Where(u => u != x.CallbackUrl).ToEquatableArray() },
+            SchedulerEvent.EventSubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).Append(x.CallbackUrl).ToEquatableArray() },
+            SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).ToEquatableArray() },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1 };
     }
+
+    private IEnumerable<string> SubscribersBut(string url) => EventSubscribers.Where(u => u != url);
 
     private ClusterState Start(SchedulerEvent.DeploymentStarted x)
     {

@@ -16,12 +16,14 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
         var decision = await DecideAsync(call, command).ConfigureAwait(false);
         if (decision is Decision.Accepted accepted) return (accepted, null);
         var rejection = ((Decision.Refused)decision).Rejection;
-        if (rejection.Code is RejectCode.Locked or RejectCode.NotValid or RejectCode.TooMany) hub.Tell(ContractEvents.GroupChangeFailed(group, ReasonOf(rejection), time.GetUtcNow()));
+        if (rejection.Code is RejectCode.Locked or RejectCode.NotValid or RejectCode.TooMany)
+            hub.Tell(ContractEvents.GroupChangeFailed(group, ReasonOf(rejection), time.GetUtcNow()));
         return (null!, Answer.Of(rejection));
     }
 
     private static string ReasonOf(Rejection rejection) =>
-        rejection.Details.IsEmpty ? rejection.Message : "Object is not valid: " + string.Join("; ", rejection.Details.Take(ReasonProblemsMax).Select(p => $"{p.Path} {p.Reason}"));
+        rejection.Details.IsEmpty ? rejection.Message
+            : "Object is not valid: " + string.Join("; ", rejection.Details.Take(ReasonProblemsMax).Select(p => $"{p.Path} {p.Reason}"));
 
     private async Task<Decision> DecideAsync(Call call, Command command)
     {

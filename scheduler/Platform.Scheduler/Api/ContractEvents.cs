@@ -50,9 +50,11 @@ public static class ContractEvents
     public static ContractEvent StreamDetached(string remoteAddress, DateTimeOffset at) =>
         Of("event_stream_detached", at, writer => writer.WriteString("remoteAddress", remoteAddress));
 
-    public static ContractEvent Subscribed(string clientIp, string callbackUrl, DateTimeOffset at) => OfSubscriber("subscribe_event", clientIp, callbackUrl, at);
+    public static ContractEvent Subscribed(string clientIp, string callbackUrl, DateTimeOffset at) =>
+        OfSubscriber("subscribe_event", clientIp, callbackUrl, at);
 
-    public static ContractEvent Unsubscribed(string clientIp, string callbackUrl, DateTimeOffset at) => OfSubscriber("unsubscribe_event", clientIp, callbackUrl, at);
+    public static ContractEvent Unsubscribed(string clientIp, string callbackUrl, DateTimeOffset at) =>
+        OfSubscriber("unsubscribe_event", clientIp, callbackUrl, at);
 
     /// <summary>Our own addition, told only to a follower that asked to go on where it had been: what lies between is not known any more.</summary>
     public static ContractEvent Missed(string lastEventId, long knownFrom, DateTimeOffset at) => Of("events_missed", at, writer =>

@@ -32,7 +32,8 @@ public sealed partial class EventCallbacks : IAsyncDisposable
     public EventCallbacks(SchedulerLoop loop, EventHub hub, CallbackLimits limits, TimeProvider time, ILogger<EventCallbacks> logger)
     {
         (_hub, _limits, _time, _logger) = (hub, limits, time, logger);
-        _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseProxy = false, UseCookies = false, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1) })
+        var connections = new SocketsHttpHandler { AllowAutoRedirect = false, UseProxy = false, UseCookies = false, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1) };
+        _http = new HttpClient(connections)
         {
             Timeout = Timeout.InfiniteTimeSpan, // each post has its own, by our clock
         };

@@ -119,7 +119,8 @@ internal sealed class EventFrames(PipeWriter pipe, IEnumerable<string> types, Sc
     /// <summary>A line that clients skip, for people, and an event, for those that want to know: their picture has a hole.</summary>
     public void WriteGap(string lastEventId, long knownFrom, DateTimeOffset at)
     {
-        Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $": what followed the given Last-Event-ID is not known any more; known from revision {knownFrom}\r\n\r\n"), pipe);
+        Encoding.UTF8.GetBytes(
+            string.Create(CultureInfo.InvariantCulture, $": what followed the given Last-Event-ID is not known any more; known from revision {knownFrom}\r\n\r\n"), pipe);
         Write(ContractEvents.Missed(lastEventId, knownFrom, at), null);
     }
 

@@ -68,8 +68,8 @@ internal static class OfferJson
         writer.WriteString("name", "ports");
         writer.WriteString("role", "*");
         writer.WriteStartArray("ranges");
-        var begin = node.Description.TaskPortMin;
-        foreach (var used in node.UsedPorts.Where(p => p >= node.Description.TaskPortMin && p <= node.Description.TaskPortMax).Append(node.Description.TaskPortMax + 1))
+        var (begin, end) = (node.Description.TaskPortMin, node.Description.TaskPortMax);
+        foreach (var used in node.UsedPorts.Where(p => p >= begin && p <= end).ToList().Append(end + 1))
         {
             if (begin < used)
             {

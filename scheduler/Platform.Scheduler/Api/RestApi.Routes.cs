@@ -34,18 +34,22 @@ public sealed partial class RestApi
             with { Query = ["host", "scale", "force", "wipe"], Statuses = [200, 400, 404, 409] },
         Delete("/v2/apps/{id...}/tasks/{task}", "Kill one task", (call, at) => _tasks.KillOneAsync(call, at.Id, at.Word))
             with { Query = ["scale", "force", "wipe"], Statuses = [200, 400, 404, 409] },
-        Get("/v2/apps/{id...}/versions", "An app's versions, the newest first", (call, at) => AppsEndpoints.Versions(call, at.Id)) with { Statuses = [200, 404] },
-        Get("/v2/apps/{id...}/versions/{version}", "An app as it was", (call, at) => AppsEndpoints.Version(call, at.Id, at.Word)) with { Statuses = [200, 404, 422] },
+        Get("/v2/apps/{id...}/versions", "An app's versions, the newest first", (call, at) => AppsEndpoints.Versions(call, at.Id))
+            with { Statuses = [200, 404] },
+        Get("/v2/apps/{id...}/versions/{version}", "An app as it was", (call, at) => AppsEndpoints.Version(call, at.Id, at.Word))
+            with { Statuses = [200, 404, 422] },
         Post("/v2/apps/{id...}/restart", "Replace every task of an app", (call, at) => _apps.RestartAsync(call, at.Id))
             with { Query = ["force"], Statuses = [200, 403, 404, 409] },
         Get("/v2/apps/*", "All apps", (call, at) => _apps.ListGroup(call, at.Id)) with { Query = ["embed"] },
-        Get("/v2/apps/{id...}/*", "The apps of a group and of those within it", (call, at) => _apps.ListGroup(call, at.Id)) with { Query = ["embed"], Statuses = [200, 404] },
+        Get("/v2/apps/{id...}/*", "The apps of a group and of those within it", (call, at) => _apps.ListGroup(call, at.Id))
+            with { Query = ["embed"], Statuses = [200, 404] },
         Get("/v2/apps/{id...}", "One app", (call, at) => _apps.Get(call, at.Id)) with { Query = ["embed"], Statuses = [200, 404] },
         Put("/v2/apps/{id...}", "Write an app: create it, change the fields named, or go back to a version", (call, at) => _apps.WriteAsync(call, at.Id, patch: false))
             with { Query = ["force", "partialUpdate"], Body = "AppUpdate", Statuses = [200, 201, 400, 403, 404, 409, 413, 422] },
         Patch("/v2/apps/{id...}", "Change the fields named", (call, at) => _apps.WriteAsync(call, at.Id, patch: true))
             with { Query = ["force"], Body = "AppUpdate", Statuses = [200, 400, 403, 404, 409, 413, 422] },
-        Delete("/v2/apps/{id...}", "Remove an app and stop its tasks", (call, at) => _apps.DeleteAsync(call, at.Id)) with { Query = ["force"], Statuses = [200, 403, 404, 409] },
+        Delete("/v2/apps/{id...}", "Remove an app and stop its tasks", (call, at) => _apps.DeleteAsync(call, at.Id))
+            with { Query = ["force"], Statuses = [200, 403, 404, 409] },
     ];
 
     private IEnumerable<Route> TaskRoutes() =>
@@ -65,7 +69,8 @@ public sealed partial class RestApi
     private IEnumerable<Route> QueueRoutes() =>
     [
         Get("/v2/queue", "What waits to be launched, and why", _queue.List) with { Query = ["embed"] },
-        Delete("/v2/queue/{id...}/delay", "Launch without waiting for the backoff to end", (call, at) => _queue.ResetDelayAsync(call, at.Id)) with { Statuses = [204, 404] },
+        Delete("/v2/queue/{id...}/delay", "Launch without waiting for the backoff to end", (call, at) => _queue.ResetDelayAsync(call, at.Id))
+            with { Statuses = [204, 404] },
     ];
 
     private IEnumerable<Route> EventRoutes() =>
@@ -87,7 +92,10 @@ public sealed partial class RestApi
             with { Query = ["backup", "restore"], Statuses = [200, 404, 422] },
         Get("/v2/plugins", "Plugins: there are none", ServerEndpoints.Plugins),
         .. PluginMethods.Select(method =>
-            new Route(method, "/v2/plugins/{id...}", "What a plugin answers: there are none", (_, at) => Task.FromResult(ServerEndpoints.NoPlugin(at))) { Statuses = [404] }),
+            new Route(method, "/v2/plugins/{id...}", "What a plugin answers: there are none", (_, at) => Task.FromResult(ServerEndpoints.NoPlugin(at)))
+            {
+                Statuses = [404],
+            }),
         Get("/v2/schemas/app", "The JSON Schema of an app", _ => Answer.Document("app.schema.json")),
         Get("/v2/openapi.json", "This document", _ => Answer.Of(200, writer => OpenApiDocument.Write(writer, _routes.All, _options.Version))),
         Get("/metrics", "Counters, gauges, meters and timers", _server.Metrics),

@@ -65,7 +65,8 @@ internal sealed class ApiRoutes(IEnumerable<Route> routes)
         return (null, default, resource is null ? null : AllowedOn(resource));
     }
 
-    private string AllowedOn(string path) => string.Join(", ", All.Where(r => r.Path == path).SelectMany(r => r.Method == "GET" ? ["GET", "HEAD"] : (string[])[r.Method]));
+    private string AllowedOn(string path) => string.Join(", ", All
+        .Where(r => r.Path == path).SelectMany(r => r.Method == "GET" ? ["GET", "HEAD"] : (string[])[r.Method]));
 }
 
 /// <summary>A route's path, cut up.</summary>

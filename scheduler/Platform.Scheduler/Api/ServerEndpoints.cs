@@ -38,7 +38,8 @@ internal sealed class ServerEndpoints(SchedulerMeters meters)
     {
         foreach (var name in new[] { "backup", "restore" })
             if (call.Query.ContainsKey(name))
-                return Answer.Message(422, $"The parameter {name} is not known to this version of Platform: stop it and copy cluster.db* from its data directory instead");
+                return Answer.Message(422, $"The parameter {name} is not known to this version of Platform: "
+                    + "stop it and copy cluster.db* from its data directory instead");
         if (call.Options.Abdicate is not { } abdicate) return Answer.NotFound("There is no leader that could abdicate");
         abdicate();
         return Answer.Message(200, "Leadership abdicated");
@@ -58,7 +59,8 @@ internal sealed class ServerEndpoints(SchedulerMeters meters)
     public static Answer Logging(Call call) => Answer.Of(200, writer =>
     {
         writer.WriteStartObject();
-        foreach (var (logger, level, inherited) in call.Options.LogLevels.All) writer.WriteString(logger, inherited ? $"{WordOf(level)} (inherited)" : WordOf(level));
+        foreach (var (logger, level, inherited) in call.Options.LogLevels.All)
+            writer.WriteString(logger, inherited ? $"{WordOf(level)} (inherited)" : WordOf(level));
         writer.WriteEndObject();
     });
 

@@ -12,7 +12,8 @@ namespace Platform.Scheduler.Metrics;
 /// </summary>
 internal sealed class Measurements : IDisposable
 {
-    private static readonly (string Name, double Share)[] Percentiles = [("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("p98", 0.98), ("p99", 0.99), ("p999", 0.999)];
+    private static readonly (string Name, double Share)[] Percentiles =
+        [("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("p98", 0.98), ("p99", 0.99), ("p999", 0.999)];
 
     private readonly ConcurrentDictionary<string, Measured> _measured = new(StringComparer.Ordinal);
     private readonly MeterListener _listener = new();
@@ -21,7 +22,8 @@ internal sealed class Measurements : IDisposable
     {
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (ReferenceEquals(instrument.Meter, meter)) listener.EnableMeasurementEvents(instrument, _measured.GetOrAdd(instrument.Name, _ => Of(instrument, time)));
+            if (ReferenceEquals(instrument.Meter, meter))
+                listener.EnableMeasurementEvents(instrument, _measured.GetOrAdd(instrument.Name, _ => Of(instrument, time)));
         };
         _listener.SetMeasurementEventCallback<long>((_, value, _, measured) => ((Measured)measured!).Record(value));
         _listener.SetMeasurementEventCallback<double>((_, value, _, measured) => ((Measured)measured!).Record(value));
@@ -75,7 +77,8 @@ internal sealed class Measurements : IDisposable
                 case Spread x:
                     var figures = x.Read();
                     Typed("summary");
-                    foreach (var (_, share) in Percentiles) text.Line(string.Create(CultureInfo.InvariantCulture, $"{name}{{quantile=\"{share}\"}}"), figures.At(share));
+                    foreach (var (_, share) in Percentiles)
+                        text.Line(string.Create(CultureInfo.InvariantCulture, $"{name}{{quantile=\"{share}\"}}"), figures.At(share));
                     text.Line(name + "_sum", figures.Sum).Line(name + "_count", figures.Count);
                     break;
             }

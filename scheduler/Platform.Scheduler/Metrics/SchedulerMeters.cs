@@ -45,7 +45,9 @@ internal sealed class SchedulerMeters : IDisposable
         _launched = _meter.CreateCounter<long>("platform.instances.launched.counter");
         _failed = _meter.CreateCounter<long>("platform.instances.failed.counter");
         _logged = _meter.CreateCounter<long>("platform.log.events.counter");
-        foreach (var counter in new[] { _requestBytes, _responseBytes, _gzippedBytes, _streamedBytes, _deployments, _launched, _failed, _logged }) counter.Add(0);
+        // A counter that has counted nothing yet is shown as 0.
+        foreach (var counter in new[] { _requestBytes, _responseBytes, _gzippedBytes, _streamedBytes, _deployments, _launched, _failed, _logged })
+            counter.Add(0);
         Observe(hub, time);
         loop.Published += OnPublished;
     }

@@ -147,7 +147,10 @@ public sealed class SqliteClusterLog : IClusterLog
     {
         try
         {
-            using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _file, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = 2 }.ToString());
+            using var connection = new SqliteConnection(new SqliteConnectionStringBuilder
+            {
+                DataSource = _file, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = 2,
+            }.ToString());
             connection.Open();
             using var transaction = connection.BeginTransaction(deferred: true);
             var newest = Convert.ToInt64(Scalar(connection, "SELECT COALESCE(MAX(revision), 0) FROM log"), System.Globalization.CultureInfo.InvariantCulture);
@@ -199,7 +202,8 @@ public sealed class SqliteClusterLog : IClusterLog
     private static ClusterState SnapshotBefore(SqliteConnection connection, long revision)
     {
         var body = Scalar(connection, $"SELECT body FROM snapshot WHERE revision <= {revision} ORDER BY revision DESC LIMIT 1");
-        if (body is null && Scalar(connection, "SELECT MIN(revision) FROM log") is not 1L) body = Scalar(connection, "SELECT body FROM snapshot ORDER BY revision LIMIT 1");
+        if (body is null && Scalar(connection, "SELECT MIN(revision) FROM log") is not 1L)
+            body = Scalar(connection, "SELECT body FROM snapshot ORDER BY revision LIMIT 1");
         return body is byte[] bytes ? SchedulerJson.ReadState(bytes) : ClusterState.Empty;
     }
 
