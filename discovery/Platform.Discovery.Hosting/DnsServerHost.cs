@@ -125,48 +125,49 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         }
     }
 
-    DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, IPAddress client, Span<byte> reply)
+    DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply)
     {
-        if (DnsWire.Parse(packet) is not { } query) return DnsVerdict.Silence;
+        Span<char> buffer = stackalloc char[DnsWire.NameMax];
+        if (!DnsWire.TryParse(packet, buffer, out var query)) return DnsVerdict.Silence;
         Interlocked.Increment(ref _queries);
+        ReadOnlySpan<char> name = buffer[..query.NameLength];
         var zone = _zone;
         DnsAnswer answer;
         var near = false;
         if (query.Problem is { } problem) answer = new DnsAnswer(problem);
-        else if (DnsNames.IsWithin(query.Question.Name, _apex))
+        else if (DnsNames.IsWithin(name, _apex))
         {
             near = query.RecursionDesired && _near.Contains(client);
             // "I do not know yet" is not "there is no such name": the latter would be remembered by the asker.
-            answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, query.Question, Interlocked.Increment(ref _turn));
+            answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
         }
         else
         {
             near = _near.Contains(client);
-            if (near && query.RecursionDesired && query.Question.Class == 1 && (DnsType)query.Question.Type is not (DnsType.AXFR or DnsType.IXFR))
-                return TryForward(query, out var busy) ? new DnsVerdict(0, query) : new DnsVerdict(DnsWire.Encode(packet, query, busy, 0, true, tcp, reply), null);
-            answer = DnsAnswer.Refused;
+            var forwardable = near && query is { RecursionDesired: true, Class: 1 } && (DnsType)query.Type is not (DnsType.AXFR or DnsType.IXFR);
+            if (forwardable && TryForward(name)) return new DnsVerdict(0, new DnsForward(query, name.ToString()));
+            answer = forwardable ? DnsAnswer.ServFail : DnsAnswer.Refused;
         }
         return new DnsVerdict(DnsWire.Encode(packet, query, answer, _apex.Length, near, tcp, reply), null);
     }
 
-    private bool TryForward(DnsQuery query, out DnsAnswer busy)
+    private bool TryForward(ReadOnlySpan<char> name)
     {
-        busy = DnsAnswer.ServFail;
         if (Interlocked.Increment(ref _forwards) <= _options.ForwardsMax) return true;
         Interlocked.Decrement(ref _forwards);
-        if (Interlocked.Increment(ref _refusedForwards) % 1000 == 1) TooManyForwards(query.Question.Name, _options.ForwardsMax);
+        if (Interlocked.Increment(ref _refusedForwards) % 1000 == 1) TooManyForwards(name.ToString(), _options.ForwardsMax);
         return false;
     }
 
-    async ValueTask<int> IDnsFront.ForwardAsync(byte[] packet, DnsQuery query, bool tcp, Memory<byte> reply)
+    async ValueTask<int> IDnsFront.ForwardAsync(byte[] packet, DnsForward forward, bool tcp, Memory<byte> reply)
     {
         try
         {
             Interlocked.Increment(ref _forwarded);
-            var question = packet.AsMemory(DnsWire.HeaderLength, query.QuestionLength);
-            return await _forwarder.ResolveAsync(query, question, _closing.Token).ConfigureAwait(false) is { } found
-                ? DnsWire.Relay(found.Reply.Message, found.Reply.Skeleton, found.AgeSeconds, packet, query, tcp, reply.Span)
-                : DnsWire.Encode(packet, query, DnsAnswer.ServFail, 0, true, tcp, reply.Span);
+            var question = packet.AsMemory(DnsWire.HeaderLength, forward.Query.QuestionLength);
+            return await _forwarder.ResolveAsync(forward, question, _closing.Token).ConfigureAwait(false) is { } found
+                ? DnsWire.Relay(found.Reply.Message, found.Reply.Skeleton, found.AgeSeconds, packet, forward.Query, tcp, reply.Span)
+                : DnsWire.Encode(packet, forward.Query, DnsAnswer.ServFail, 0, true, tcp, reply.Span);
         }
         finally
         {
