@@ -72,7 +72,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
                 port = _doors[^1].Udp.EndPoint.Port;
             }
             _near.Refresh();
-            Rebuild(_zone?.Cursor);
+            Refresh();
             return new ListenResult.Listening(new IPEndPoint(endPoint.Address, port));
         }
     }
@@ -83,26 +83,19 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         lock (_changing)
         {
             _schedulers = schedulers;
-            Rebuild(_zone?.Cursor);
+            Refresh();
         }
     }
 
     /// <summary>Follows the table until told to stop, then closes the doors.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        var cursor = EndpointCursor.Start;
         try
         {
-            while (true)
+            await foreach (var update in _feed.WatchAsync(EndpointCursor.Start, stopping).ConfigureAwait(false))
             {
-                var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
-                var began = Stopwatch.GetTimestamp();
-                cursor = snapshot.Cursor;
-                lock (_changing) Rebuild(cursor, snapshot);
-                _views.Served(ViewName, cursor);
-                // At most half of a core under steady change, and at small tables no wait worth the name.
-                var took = Stopwatch.GetElapsedTime(began);
-                if (took > TimeSpan.FromMilliseconds(1)) await Task.Delay(took, stopping).ConfigureAwait(false);
+                lock (_changing) Follow(update);
+                _views.Served(ViewName, _zone!.Cursor);
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -208,11 +201,23 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _ => $"cannot listen on {endPoint}: {e.Message}",
     };
 
-    private void Rebuild(EndpointCursor? cursor, EndpointSnapshot? snapshot = null)
+    /// <summary>The table may be ahead of the update by now: the zone then shows the newer entries of the apps concerned, under the older revision.</summary>
+    private void Follow(EndpointUpdate update)
     {
-        if (cursor is null) return; // no table yet
-        _zone = DnsZone.Build(snapshot ?? _feed.Current, _options.Domain, _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray(), _schedulers, _zone);
+        var snapshot = _feed.Current;
+        var follows = _zone is { } before && !update.Complete && update.Epoch == before.Cursor.Epoch && snapshot.Cursor.Epoch == update.Epoch;
+        _zone = follows
+            ? _zone!.Next(snapshot, new EndpointCursor(update.Epoch, update.To), update.TouchedApps(), NameServers(), _schedulers)
+            : DnsZone.Build(snapshot, _options.Domain, NameServers(), _schedulers);
     }
+
+    /// <summary>The names of the servers themselves have changed.</summary>
+    private void Refresh()
+    {
+        if (_zone is { } zone) _zone = zone.Next(_feed.Current, zone.Cursor, [], NameServers(), _schedulers);
+    }
+
+    private EquatableArray<IPAddress> NameServers() => _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray();
 
     private bool IsOurs(IPEndPoint server) => _doors.Any(x => x.Udp.EndPoint.Equals(server));
 
