@@ -30,7 +30,8 @@ internal static class PlatformUp
 
         var socket = LinkSocket(options.Data);
         await using var scheduler = await SchedulerHost.CreateAsync(
-            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max }),
+            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max,
+                TaskLaunchTimeout = options.TaskLaunchTimeout, TaskLaunchConfirmTimeout = options.TaskLaunchConfirmTimeout }),
             loggers, TimeProvider.System, stop.Token).ConfigureAwait(false);
         await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);

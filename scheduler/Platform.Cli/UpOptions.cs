@@ -36,6 +36,8 @@ public sealed record UpOptions
     public required (int Min, int Max) ServicePorts { get; init; }
     public required string Domain { get; init; }
     public RuntimeChoice Runtime { get; init; }
+    public required TimeSpan TaskLaunchTimeout { get; init; }
+    public required TimeSpan TaskLaunchConfirmTimeout { get; init; }
     public bool StopTasksOnExit { get; init; }
 
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
@@ -59,6 +61,8 @@ public sealed record UpOptions
             ServicePorts = Range("service-ports", "10000-20000"),
             Domain = Domain(),
             Runtime = Runtime(),
+            TaskLaunchTimeout = Seconds("task-launch-timeout", 300),
+            TaskLaunchConfirmTimeout = Seconds("task-launch-confirm-timeout", 300),
             StopTasksOnExit = text("stop-tasks-on-exit") is "true",
             Insecure = text("insecure") is "true",
         };
@@ -108,6 +112,14 @@ public sealed record UpOptions
             if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
+        }
+
+        TimeSpan Seconds(string flag, double otherwise)
+        {
+            if (text(flag) is not { } said) return TimeSpan.FromSeconds(otherwise);
+            if (double.TryParse(said, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= 1e6) return TimeSpan.FromSeconds(seconds);
+            problems.Add($"--{flag} {said}: seconds are wanted, more than 0 and at most 1000000");
+            return TimeSpan.FromSeconds(otherwise);
         }
 
         RuntimeChoice Runtime()

@@ -178,12 +178,26 @@ public static class AppJson
         {
             writer.WriteStartObject();
             writer.WriteString("containerPath", volume.ContainerPath);
-            writer.WriteString("hostPath", volume.HostPath);
-            writer.WriteString("mode", volume.ReadOnly ? "RO" : "RW");
+            WriteKind(writer, volume);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
         if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteKind(Utf8JsonWriter writer, Volume volume)
+    {
+        if (volume is HostVolume host)
+        {
+            writer.WriteString("hostPath", host.HostPath);
+            writer.WriteString("mode", host.ReadOnly ? "RO" : "RW");
+        }
+        if (volume is not PersistentVolume persistent) return;
+        writer.WriteString("mode", "RW");
+        writer.WriteStartObject("persistent");
+        writer.WriteString("type", "root");
+        writer.WriteNumber("size", persistent.SizeMib);
         writer.WriteEndObject();
     }
 
@@ -255,6 +269,13 @@ public static class AppJson
         writer.WriteEndObject();
         if (app.TaskKillGracePeriodSeconds is { } grace) writer.WriteNumber("taskKillGracePeriodSeconds", grace);
         writer.WriteString("killSelection", AppWords.Of(AppWords.KillSelections, app.KillSelection));
+        if (app.Residency is { } residency)
+        {
+            writer.WriteStartObject("residency");
+            writer.WriteNumber("relaunchEscalationTimeoutSeconds", residency.RelaunchEscalationTimeoutSeconds);
+            writer.WriteString("taskLostBehavior", residency.TaskLostBehavior);
+            writer.WriteEndObject();
+        }
         if (app.UnreachableStrategy is not { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge })
         {
             writer.WriteString("unreachableStrategy", "disabled");

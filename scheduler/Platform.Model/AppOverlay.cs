@@ -25,6 +25,7 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         if (container is not null) container = container with { PortMappings = mappings };
         var definitions = mode == NetworkMode.Host ? Definitions() : NoDefinitions(mappings);
         var labels = update.Labels ?? old.Labels;
+        var isResident = (update.Residency ?? old.Residency) is not null || container?.Volumes.OfType<PersistentVolume>().Any() == true;
         return old with
         {
             Id = id,
@@ -47,10 +48,11 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             Network = mode,
             PortDefinitions = definitions,
             RequirePorts = update.RequirePorts ?? old.RequirePorts,
-            UpgradeStrategy = Upgrade(labels),
+            UpgradeStrategy = Upgrade(labels, isResident),
             TaskKillGracePeriodSeconds = update.TaskKillGracePeriodSeconds ?? old.TaskKillGracePeriodSeconds,
             KillSelection = update.KillSelection ?? old.KillSelection,
-            UnreachableStrategy = update.UnreachableStrategy ?? old.UnreachableStrategy,
+            UnreachableStrategy = update.UnreachableStrategy ?? (existing is null && isResident ? UnreachableStrategy.Disabled : old.UnreachableStrategy),
+            Residency = update.Residency ?? old.Residency,
             LegacyDockerNetwork = IsLegacy(old) && container is { Type: ContainerType.Docker, Image: not null },
         };
     }
@@ -158,10 +160,10 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         .Select(x => anyPort && x is { PortIndex: null, Port: null, Protocol: not HealthCheckProtocol.Command } ? x with { PortIndex = 0 } : x)
         .ToEquatableArray();
 
-    private UpgradeStrategy Upgrade(EquatableMap labels)
+    private UpgradeStrategy Upgrade(EquatableMap labels, bool isResident)
     {
         if (existing is not null && update.UpgradeStrategy is null) return existing.UpgradeStrategy;
-        var usual = AppRules.IsSingleInstance(labels) ? new UpgradeStrategy(0, 0) : UpgradeStrategy.Default;
+        var usual = AppRules.IsSingleInstance(labels) ? new UpgradeStrategy(0, 0) : isResident ? UpgradeStrategy.Resident : UpgradeStrategy.Default;
         return new UpgradeStrategy(
             update.UpgradeStrategy?.MinimumHealthCapacity ?? usual.MinimumHealthCapacity,
             update.UpgradeStrategy?.MaximumOverCapacity ?? usual.MaximumOverCapacity);

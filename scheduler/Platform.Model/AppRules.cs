@@ -19,6 +19,7 @@ internal static partial class AppRules
         CheckContainer(app, rules);
         CheckPorts(app, portsPath, rules);
         CheckHealthChecks(app, rules);
+        ResidentRules.Check(app, rules);
         if (app.AcceptedResourceRoles.Any(x => x != "*")) rules.Add("/acceptedResourceRoles", "there is only the role '*'");
         if (app.UnreachableStrategy is { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge } && inactive > expunge)
             rules.Add("/unreachableStrategy", "inactiveAfterSeconds must be less than or equal to expungeAfterSeconds");
@@ -142,8 +143,10 @@ internal static partial class AppRules
         for (var i = 0; i < container.Volumes.Count; i++)
         {
             var (path, volume) = ($"/container/volumes({i})", container.Volumes[i]);
-            if (!IsPath(volume.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
-            if (!IsPath(volume.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
+            if (volume is PersistentVolume persistent) ResidentRules.Check(persistent, path, rules);
+            if (volume is not HostVolume host) continue;
+            if (!IsPath(host.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
+            if (!IsPath(host.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
         }
         if (container.Volumes.DistinctBy(x => x.ContainerPath).Count() < container.Volumes.Count)
             rules.Add("/container/volumes", "container paths must be unique");

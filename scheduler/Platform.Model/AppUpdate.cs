@@ -36,6 +36,7 @@ internal sealed record AppUpdate
     public double? TaskKillGracePeriodSeconds { get; init; }
     public KillSelection? KillSelection { get; init; }
     public UnreachableStrategy? UnreachableStrategy { get; init; }
+    public Residency? Residency { get; init; }
 }
 
 /// <param name="Mode">Null when the body leaves it out, which means a named container network.</param>

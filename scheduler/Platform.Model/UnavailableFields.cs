@@ -17,7 +17,6 @@ internal static class UnavailableFields
         ("check", "generic checks are not run by this version of Platform; use healthChecks"),
         ("secrets", "there is no secret store in this version of Platform"),
         ("gpus", "GPUs are not scheduled by this version of Platform"),
-        ("residency", "apps are not resident in this version of Platform: there are no persistent volumes"),
         ("ipAddress", "only host and container/bridge networks exist in this version of Platform; use networks"),
         ("tty", "terminals are not allocated by this version of Platform"),
         ("resourceLimits", "limits above the requested resources are not known to this version of Platform"),
@@ -43,7 +42,7 @@ internal static class UnavailableFields
 
     /// <summary>A volume that somebody would have to make first.</summary>
     public static bool IsManagedVolume(JsonElement volume) =>
-        Member(volume, "persistent") is not null || Member(volume, "external") is not null || Member(volume, "secret") is not null;
+        Member(volume, "external") is not null || Member(volume, "secret") is not null;
 
     private static void CheckEnv(JsonElement env, ProblemList rules)
     {
@@ -65,7 +64,21 @@ internal static class UnavailableFields
         }
         CheckNetworkNames(container, "/container/portMappings", rules);
         foreach (var (volume, path) in Items(container, "volumes", "/container/volumes"))
-            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode) exist in this version of Platform");
+            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode) and persistent ones exist in this version of Platform");
+            else if (Member(volume, "persistent") is { ValueKind: JsonValueKind.Object } persistent) CheckPersistent(volume, persistent, path, rules);
+    }
+
+    /// <summary>A volume is a directory on the disk that holds the node's data (type root); no other disks are offered.</summary>
+    private static void CheckPersistent(JsonElement volume, JsonElement persistent, string path, ProblemList rules)
+    {
+        var type = Text(persistent, "type");
+        if (type is not (null or "root")) rules.Add($"{path}/persistent/type", $"only disks of type root exist in this version of Platform, not '{type}'");
+        if (Member(persistent, "constraints") is { } constraints && AsksForSomething("constraints", constraints))
+            rules.Add($"{path}/persistent/constraints", "Constraints on root volumes are not supported");
+        if (Member(persistent, "maxSize") is not null) rules.Add($"{path}/persistent/maxSize", "Only mount volumes can have maxSize");
+        if (Member(persistent, "profileName") is not null) rules.Add($"{path}/persistent/profileName", "disk profiles do not exist in this version of Platform");
+        if (Text(volume, "mode") is { } mode && !mode.Equals("RW", StringComparison.OrdinalIgnoreCase)) rules.Add($"{path}/mode", "a persistent volume has the mode RW");
+        if (Member(volume, "hostPath") is not null) rules.Add($"{path}/hostPath", "a persistent volume has no hostPath: the node makes its directory");
     }
 
     private static void CheckNetworkNames(JsonElement owner, string path, ProblemList rules)
@@ -78,8 +91,8 @@ internal static class UnavailableFields
     private static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
-        // The mere presence of these two changes what kind of app it is.
-        JsonValueKind.Object => name is "residency" or "ipAddress" || value.EnumerateObject().Any(),
+        // Its mere presence changes what kind of app it is.
+        JsonValueKind.Object => name is "ipAddress" || value.EnumerateObject().Any(),
         JsonValueKind.String => value.GetString() is not ("" or "0"),
         JsonValueKind.Number => !value.TryGetDouble(out var number) || number != 0,
         JsonValueKind.True => true,

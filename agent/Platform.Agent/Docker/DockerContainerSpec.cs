@@ -1,5 +1,6 @@
 using System.Globalization;
 using Docker.DotNet.Models;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Agent.Docker;
@@ -35,7 +36,8 @@ internal static class DockerContainerSpec
     public static string NameOf(InstanceId id) => $"platform-{id.TaskId}";
 
     /// <summary>The container to make, or every reason why there is none to make.</summary>
-    public static (CreateContainerParameters? Spec, EquatableArray<string> Problems) Of(Assignment assignment, DockerSite site)
+    /// <param name="volumePath">Where a persistent volume is on the node, by its uuid.</param>
+    public static (CreateContainerParameters? Spec, EquatableArray<string> Problems) Of(Assignment assignment, DockerSite site, Func<string, string> volumePath)
     {
         var app = assignment.App;
         var container = app.Container!;
@@ -50,7 +52,8 @@ internal static class DockerContainerSpec
             HostConfig = new HostConfig
             {
                 NetworkMode = app.Network == NetworkMode.Host ? "host" : site.Network,
-                Binds = container.Volumes.Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}").ToList(),
+                Binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")
+                    .Concat(assignment.Volumes.Select(x => $"{volumePath(x.Uuid)}:{EnvironmentBuilder.ContainerSandbox}/{x.ContainerPath}:rw")).ToList(),
                 Privileged = container.Privileged,
                 CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(app.Resources.Cpus * 1024)),
                 Memory = memory,

@@ -13,7 +13,7 @@ using ContainerState = Platform.Agent.Core.ContainerState;
 namespace Platform.Agent.Docker;
 
 /// <summary>Instances as Docker containers; the client is shared and not its own. It touches only containers and the network that carry this cluster's and this node's labels.</summary>
-internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, LocalVolumes volumes, TimeProvider time, ILogger log) : IContainerRuntime
 {
     /// <summary>The engine makes containers no faster with more at once, and everything else it does gets slower.</summary>
     public const int CreatesAtOnceMax = 4;
@@ -48,7 +48,8 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
 
     public async Task<StartOutcome> StartAsync(Assignment assignment, IProgress<string> progress, CancellationToken cancelled)
     {
-        var (spec, problems) = DockerContainerSpec.Of(assignment, site);
+        var (spec, problems) = DockerContainerSpec.Of(assignment, site, volumes.PathOf);
+        if (spec is not null && VolumeProblem(assignment) is { } unmade) return new StartOutcome.Refused(TerminalState.Failed, unmade);
         if (spec is null) return new StartOutcome.Refused(TerminalState.Failed, string.Join("; ", problems));
         try
         {
@@ -71,6 +72,20 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
         {
             return new StartOutcome.Refused(TerminalState.Killed, "Task was killed before it was started");
+        }
+    }
+
+    /// <summary>Makes the instance's volumes, or says why not.</summary>
+    private string? VolumeProblem(Assignment assignment)
+    {
+        try
+        {
+            foreach (var volume in assignment.Volumes) volumes.Ensure(volume);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return $"The task's persistent volume could not be made: {e.Message}";
         }
     }
 

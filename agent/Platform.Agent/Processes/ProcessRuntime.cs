@@ -13,7 +13,7 @@ namespace Platform.Agent.Processes;
 /// Instances as process groups of the node, each in a sandbox directory. They are sessions of their own and outlive the agent:
 /// a small shell around the command writes its exit status down, so that it is known even if nobody was there to see it.
 /// </summary>
-internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterId, NodeId node, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes volumes, string clusterId, NodeId node, TimeProvider time, ILogger log) : IContainerRuntime
 {
     private const int NewsMax = 4096;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(10);
@@ -149,7 +149,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         if (app.Cmd is null && app.Args.Count == 0) return "There is nothing to run: the app has neither 'cmd', 'args' nor an image";
         if (app.User is { } name && user is null) return $"No such user '{name}'";
         if (user is not null && !Posix.IsRoot && user.Name != Environment.UserName) return $"The agent is not root and cannot run tasks as '{user.Name}'";
-        return app.Container?.Volumes.FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
+        return app.Container?.Volumes.OfType<HostVolume>().FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
             ? $"A plain process sees the node's own files: '{volume.HostPath}' cannot be shown at '{volume.ContainerPath}'; use a relative containerPath, or an image"
             : null;
     }
@@ -157,9 +157,14 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
     private async Task<ObservedContainer> LaunchAsync(Assignment assignment, Sandbox sandbox, SystemUser? user)
     {
         sandbox.Create();
-        foreach (var volume in assignment.App.Container?.Volumes ?? default)
+        foreach (var volume in assignment.App.Container?.Volumes.OfType<HostVolume>() ?? [])
             if (!volume.ContainerPath.StartsWith('/') && !Path.Exists(Path.Combine(sandbox.Directory, volume.ContainerPath)))
                 File.CreateSymbolicLink(Path.Combine(sandbox.Directory, volume.ContainerPath), volume.HostPath);
+        foreach (var volume in assignment.Volumes)
+        {
+            var (link, directory) = (Path.Combine(sandbox.Directory, volume.ContainerPath), volumes.Ensure(volume));
+            if (!Path.Exists(link)) File.CreateSymbolicLink(link, directory);
+        }
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);
         var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null);
         sandbox.Write(record);

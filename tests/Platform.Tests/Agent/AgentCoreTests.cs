@@ -296,6 +296,41 @@ public sealed class AgentCoreTests
     }
 
     [Fact]
+    public void AVolumeIsWiped_WhenItsTaskHasEnded_AndToldUntilForgotten()
+    {
+        var world = new AgentWorld();
+        var a = AgentWorld.Assign(1) with { Volumes = [new LocalVolume("data", "v1", 10)] };
+        world.Settle(world.List(), world.Desired(a));
+        Assert.DoesNotContain("v1", world.Core.Step(world.Now, world.Desired(a) with { Wipe = ["v1", "v2"] }).Wipe);
+        var ended = world.Core.Step(world.Now, new AgentInput.Seen(AgentWorld.Exited(a, 0)));
+        Assert.Equal(["v1"], ended.Wipe);
+        Assert.Empty(world.Core.Wiped);
+        var failed = world.Core.Step(world.Now, new AgentInput.Wiped("v1", "busy"), new AgentInput.Wiped("v2", null));
+        Assert.Empty(failed.Wipe);
+        Assert.Equal(["v2"], world.Core.Wiped);
+        Assert.Equal(world.Now.AddSeconds(5), failed.NextLookAt);
+        world.Pass(5);
+        Assert.Equal(["v1"], world.Core.Step(world.Now).Wipe);
+        world.Core.Step(world.Now, new AgentInput.Wiped("v1", null), world.Desired());
+        Assert.Empty(world.Core.Wiped);
+    }
+
+    [Fact]
+    public void TheNextIncarnation_WaitsForTheOneBefore()
+    {
+        var world = new AgentWorld();
+        var a = AgentWorld.Assign(1);
+        var next = AgentWorld.Assign(2) with { Id = a.Id.Next(2) };
+        world.Settle(world.List(), world.Desired(a));
+        world.Stubborn.Add(a.Id);
+        world.Settle(world.Desired(next));
+        Assert.DoesNotContain(next.Id, world.Creates.Keys);
+        world.Advance(4);
+        Assert.Contains(next.Id, world.Creates.Keys);
+        Assert.Null(world.Report(a));
+    }
+
+    [Fact]
     public void ANodeWithoutTheRuntime_RefusesWithASentence()
     {
         var a = AgentWorld.Assign(1, app: x => x with { Container = null, Cmd = "true" });
