@@ -26,6 +26,9 @@ public sealed record AppDefinition
     public EquatableMap Labels { get; init; } = EquatableMap.Empty;
     public NetworkMode Network { get; init; } = NetworkMode.Host;
 
+    /// <summary>Of the node's Docker network to join, in mode <see cref="NetworkMode.Container"/> only.</summary>
+    public string? NetworkName { get; init; }
+
     /// <summary>Host mode only; empty in the others.</summary>
     public EquatableArray<PortDefinition> PortDefinitions { get; init; }
 
@@ -35,6 +38,14 @@ public sealed record AppDefinition
     public KillSelection KillSelection { get; init; }
     public UnreachableStrategy UnreachableStrategy { get; init; } = UnreachableStrategy.Default;
     public Residency? Residency { get; init; }
+
+    /// <summary>A terminal is allocated for the task.</summary>
+    public bool? Tty { get; init; }
+
+    public ResourceLimits? ResourceLimits { get; init; }
+
+    /// <summary>For an executor beside the task, which is never used here: kept and shown (contract 2.1).</summary>
+    public Resources? ExecutorResources { get; init; }
 
     /// <summary>When this definition was stored; given by the scheduler, not by the user.</summary>
     public AppVersion Version { get; init; }
@@ -78,6 +89,12 @@ public readonly record struct Resources(double Cpus, double MemMib, double DiskM
 
     private static double Round(double amount) => Math.Round(amount, 6);
 }
+
+/// <summary>
+/// How far a task may go beyond what is reserved for it (contract 2.1): at least its request, <see cref="double.PositiveInfinity"/> = unlimited, null = as
+/// without any: memory ends at the request, cpus are shared by weight.
+/// </summary>
+public sealed record ResourceLimits(double? Cpus, double? MemMib);
 
 public enum ConstraintOperator { Unique, Cluster, GroupBy, Like, Unlike, MaxPer, Is }
 
@@ -123,8 +140,8 @@ public sealed record PersistentVolume(string ContainerPath, double SizeMib) : Vo
 /// </summary>
 public sealed record Residency(double RelaunchEscalationTimeoutSeconds, string TaskLostBehavior);
 
-/// <summary>One mode for a whole app: <c>host</c> or <c>container/bridge</c>.</summary>
-public enum NetworkMode { Host, Bridge }
+/// <summary>One mode for a whole app: <c>host</c>, <c>container/bridge</c> or <c>container</c>, which is a network of a name that the nodes must have.</summary>
+public enum NetworkMode { Host, Bridge, Container }
 
 /// <summary>
 /// <see cref="HostPort"/>: null = not published, 0 = any free one. <see cref="ContainerPort"/> 0 = the same as the host port.

@@ -168,8 +168,8 @@ public static class AppJson
             if (container.Type == ContainerType.Docker) WriteParameters(writer, container);
             if (app.LegacyDockerNetwork)
             {
-                writer.WriteString("network", app.Network == NetworkMode.Bridge ? "BRIDGE" : "HOST");
-                if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
+                writer.WriteString("network", app.Network switch { NetworkMode.Bridge => "BRIDGE", NetworkMode.Container => "USER", _ => "HOST" });
+                if (app.Network != NetworkMode.Host) WriteMappings(writer, container.PortMappings);
             }
             writer.WriteEndObject();
         }
@@ -182,7 +182,7 @@ public static class AppJson
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
-        if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
+        if (app.Network != NetworkMode.Host) WriteMappings(writer, container.PortMappings);
         writer.WriteEndObject();
     }
 
@@ -233,7 +233,8 @@ public static class AppJson
     {
         writer.WriteStartArray("networks");
         writer.WriteStartObject();
-        writer.WriteString("mode", app.Network == NetworkMode.Bridge ? "container/bridge" : "host");
+        writer.WriteString("mode", app.Network switch { NetworkMode.Bridge => "container/bridge", NetworkMode.Container => "container", _ => "host" });
+        if (app.NetworkName is { } network) writer.WriteString("name", network);
         writer.WriteEndObject();
         writer.WriteEndArray();
         writer.WriteStartArray("ports");
@@ -269,6 +270,8 @@ public static class AppJson
         writer.WriteEndObject();
         if (app.TaskKillGracePeriodSeconds is { } grace) writer.WriteNumber("taskKillGracePeriodSeconds", grace);
         writer.WriteString("killSelection", AppWords.Of(AppWords.KillSelections, app.KillSelection));
+        if (app.Tty is { } tty) writer.WriteBoolean("tty", tty);
+        WriteLimits(writer, app);
         if (app.Residency is { } residency)
         {
             writer.WriteStartObject("residency");
@@ -285,6 +288,30 @@ public static class AppJson
         writer.WriteNumber("inactiveAfterSeconds", inactive);
         writer.WriteNumber("expungeAfterSeconds", expunge);
         writer.WriteEndObject();
+    }
+
+    private static void WriteLimits(Utf8JsonWriter writer, AppDefinition app)
+    {
+        if (app.ResourceLimits is { } limits)
+        {
+            writer.WriteStartObject("resourceLimits");
+            WriteLimit(writer, "cpus", limits.Cpus);
+            WriteLimit(writer, "mem", limits.MemMib);
+            writer.WriteEndObject();
+        }
+        if (app.ExecutorResources is not { } executor) return;
+        writer.WriteStartObject("executorResources");
+        writer.WriteNumber("cpus", executor.Cpus);
+        writer.WriteNumber("mem", executor.MemMib);
+        writer.WriteNumber("disk", executor.DiskMib);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteLimit(Utf8JsonWriter writer, string name, double? limit)
+    {
+        if (limit is not { } number) return;
+        if (double.IsInfinity(number)) writer.WriteString(name, "unlimited");
+        else writer.WriteNumber(name, number);
     }
 
     private static void WriteTexts(Utf8JsonWriter writer, string name, IEnumerable<string> texts)

@@ -46,6 +46,10 @@ internal static class AppShape
         UpgradeStrategy = app.Object("upgradeStrategy") is { } upgrade ? Upgrade(upgrade) : null,
         TaskKillGracePeriodSeconds = app.Number("taskKillGracePeriodSeconds", 0, AppLimits.SecondsMax),
         KillSelection = app.OneOf("killSelection", AppWords.KillSelections),
+        Tty = app.Flag("tty"),
+        ResourceLimits = app.Object("resourceLimits") is { } limits && limits.Element.EnumerateObject().Any() ? new ResourceLimits(Limit(limits, "cpus"), Limit(limits, "mem")) : null,
+        ExecutorResources = app.Object("executorResources") is { } executor && executor.Element.EnumerateObject().Any() ? ExecutorResources(executor) : null,
+        IpAddress = app.Object("ipAddress") is { } address ? new IpAddressUpdate(address.Text("networkName")) : null,
         Residency = app.Object("residency") is { } residency ? Residency(residency) : null,
         UnreachableStrategy = app.Member("unreachableStrategy") is { } unreachable ? Unreachable(unreachable) : null,
     };
@@ -119,6 +123,13 @@ internal static class AppShape
         }
         return size.AsNumber(double.NegativeInfinity, AppLimits.ResourceMax) is { } mib && containerPath is not null ? new PersistentVolume(containerPath, mib) : null;
     }
+
+    private static double? Limit(JsonAt limits, string name) => limits.Member(name) is not { } limit ? null
+        : limit.Element.ValueKind == JsonValueKind.String && limit.Element.GetString() == "unlimited" ? double.PositiveInfinity
+        : limit.AsNumber(0, AppLimits.ResourceMax);
+
+    private static Resources ExecutorResources(JsonAt executor) => new(
+        executor.Number("cpus", 0, AppLimits.ResourceMax) ?? 0.1, executor.Number("mem", 0, AppLimits.ResourceMax) ?? 32, executor.Number("disk", 0, AppLimits.ResourceMax) ?? 10);
 
     private static Residency Residency(JsonAt residency) => new(
         residency.Number("relaunchEscalationTimeoutSeconds", 0, AppLimits.SecondsMax) ?? 3600,

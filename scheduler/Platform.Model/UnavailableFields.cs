@@ -17,10 +17,6 @@ internal static class UnavailableFields
         ("check", "generic checks are not run by this version of Platform; use healthChecks"),
         ("secrets", "there is no secret store in this version of Platform"),
         ("gpus", "GPUs are not scheduled by this version of Platform"),
-        ("ipAddress", "only host and container/bridge networks exist in this version of Platform; use networks"),
-        ("tty", "terminals are not allocated by this version of Platform"),
-        ("resourceLimits", "limits above the requested resources are not known to this version of Platform"),
-        ("executorResources", "tasks run without an executor of their own, so there is nothing to reserve for one"),
     ];
 
     public static void Check(JsonElement app, ProblemList rules)
@@ -31,6 +27,10 @@ internal static class UnavailableFields
             rules.Add("/role", "there is only the role '*'");
         if (Text(app, "executor") is { } executor && executor is not ("" or "//cmd"))
             rules.Add("/executor", "only the command executor ('' or '//cmd') exists in this version of Platform");
+        if (Member(app, "ipAddress") is { ValueKind: JsonValueKind.Object } address)
+            foreach (var name in (string[])["groups", "labels", "discovery"])
+                if (Member(address, name) is { } value && AsksForSomething(name, value))
+                    rules.Add($"/ipAddress/{name}", "a Docker network knows nothing of this; ports go into portMappings");
         if (Member(app, "env") is { ValueKind: JsonValueKind.Object } env) CheckEnv(env, rules);
         if (Member(app, "container") is { ValueKind: JsonValueKind.Object } container) CheckContainer(container, rules);
         foreach (var (check, path) in Items(app, "healthChecks", "/healthChecks"))
@@ -85,14 +85,13 @@ internal static class UnavailableFields
     {
         foreach (var (mapping, at) in Items(owner, "portMappings", path))
             if (Member(mapping, "networkNames") is { } names && AsksForSomething("networkNames", names))
-                rules.Add($"{at}/networkNames", "only host and container/bridge networks exist in this version of Platform");
+                rules.Add($"{at}/networkNames", "a container joins one network in this version of Platform, and its ports are there");
     }
 
     private static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
-        // Its mere presence changes what kind of app it is.
-        JsonValueKind.Object => name is "ipAddress" || value.EnumerateObject().Any(),
+        JsonValueKind.Object => value.EnumerateObject().Any(),
         JsonValueKind.String => value.GetString() is not ("" or "0"),
         JsonValueKind.Number => !value.TryGetDouble(out var number) || number != 0,
         JsonValueKind.True => true,

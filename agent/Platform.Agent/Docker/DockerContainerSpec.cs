@@ -41,7 +41,7 @@ internal static class DockerContainerSpec
     {
         var app = assignment.App;
         var container = app.Container!;
-        var memory = Math.Max(MemoryMin, (long)(app.Resources.MemMib * (1 << 20)));
+        var memory = MemoryOf(app);
         var spec = new CreateContainerParameters
         {
             Name = NameOf(assignment.Id),
@@ -51,7 +51,7 @@ internal static class DockerContainerSpec
             Labels = LabelsOf(assignment, site),
             HostConfig = new HostConfig
             {
-                NetworkMode = app.Network == NetworkMode.Host ? "host" : site.Network,
+                NetworkMode = app.Network switch { NetworkMode.Host => "host", NetworkMode.Container => app.NetworkName!, _ => site.Network },
                 Binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")
                     .Concat(assignment.Volumes.Select(x => $"{volumePath(x.Uuid)}:{EnvironmentBuilder.ContainerSandbox}/{x.ContainerPath}:rw")).ToList(),
                 Privileged = container.Privileged,
@@ -65,7 +65,9 @@ internal static class DockerContainerSpec
         // As Mesos did: a command is the shell's, and replaces the image's entry point; arguments go to the entry point.
         if (app.Cmd is { } cmd) (spec.Entrypoint, spec.Cmd) = (["/bin/sh", "-c"], [cmd]);
         else if (app.Args.Count > 0) spec.Cmd = [.. app.Args];
-        if (app.Network == NetworkMode.Bridge) Publish(spec, assignment, site);
+        if (app.ResourceLimits?.Cpus is { } cpus && double.IsFinite(cpus)) spec.HostConfig.NanoCPUs = (long)(cpus * 1e9);
+        spec.Tty = app.Tty == true;
+        if (app.Network != NetworkMode.Host) Publish(spec, assignment, site);
 
         List<string> problems = [];
         var host = spec.HostConfig;
@@ -76,6 +78,11 @@ internal static class DockerContainerSpec
         if (host.DNS is { Count: 0 }) host.DNS = dnsBefore;
         return problems.Count == 0 ? (spec, default) : (null, problems.ToEquatableArray());
     }
+
+    /// <summary>In bytes; 0 = unlimited.</summary>
+    private static long MemoryOf(AppDefinition app) => (app.ResourceLimits?.MemMib ?? app.Resources.MemMib) is var limit && double.IsInfinity(limit)
+        ? 0
+        : Math.Max(MemoryMin, (long)(limit * (1 << 20)));
 
     private static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
     {

@@ -235,7 +235,7 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
             {
                 return await AdoptAsync(spec).ConfigureAwait(false);
             }
-            return await RunAsync(id).ConfigureAwait(false);
+            return await RunAsync(id, spec.User).ConfigureAwait(false);
         }
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
@@ -258,10 +258,10 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         if (!DockerLabels.AreOurs(there.Config?.Labels, site) || there.Config!.Labels!.TryGetValue(DockerLabels.Instance, out var instance) is false || instance != spec.Labels![DockerLabels.Instance])
             return Made.Refused($"A container named {spec.Name} that is not this cluster's is in the way");
         LogAdopted(spec.Name!);
-        return there.State?.Status == "created" ? await RunAsync(there.ID).ConfigureAwait(false) : new Made.Settled(new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!));
+        return there.State?.Status == "created" ? await RunAsync(there.ID, spec.User).ConfigureAwait(false) : new Made.Settled(new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!));
     }
 
-    private async Task<Made> RunAsync(string id)
+    private async Task<Made> RunAsync(string id, string? user)
     {
         try
         {
@@ -270,7 +270,8 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
             await CallAsync(ct => client.Containers.RemoveContainerAsync(id, new ContainerRemoveParameters { Force = true, RemoveVolumes = true }, ct), CancellationToken.None).ConfigureAwait(false);
-            return Made.Refused($"Docker could not start the container: {ReasonOf(refused)}");
+            var why = ReasonOf(refused);
+            return Made.Refused(why.Contains("unable to find user", StringComparison.Ordinal) ? $"No such user '{user}' in the image: {why}" : $"Docker could not start the container: {why}");
         }
         return new Made.Runs(id);
     }
