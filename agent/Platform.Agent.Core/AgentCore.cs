@@ -89,7 +89,7 @@ public sealed class AgentCore
             held.Reported = report;
             changed.Add(report);
         }
-        var wipe = _wipes.Due(_held.Values, now);
+        var wipe = Adopted ? _wipes.Due(_held.Values, now) : default;
         if (_wipes.NextLookAt(now) is { } wipeAt && (nextLook is null || wipeAt < nextLook)) nextLook = wipeAt;
         return new AgentStep(_actions.ToEquatableArray(), changed.ToEquatableArray(), nextLook, _persist) { Wipe = wipe };
     }

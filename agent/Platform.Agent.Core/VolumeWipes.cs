@@ -28,12 +28,17 @@ internal sealed class VolumeWipes
         if (_volumes.ContainsKey(x.Volume)) _volumes[x.Volume] = x.Why is null ? (State.Done, null) : (State.Wanted, now + RetryDelay);
     }
 
-    /// <summary>Those to delete now: a volume that a task still uses waits for the task's end.</summary>
+    /// <summary>
+    /// Those to delete now: a volume that a task still uses waits for the task's end. So does every volume while a task runs of which nothing is known
+    /// but its name, because an earlier life of the agent had let go of it already.
+    /// </summary>
+    /// <param name="held">All that there is: every runtime has been listed.</param>
     public EquatableArray<string> Due(IEnumerable<HeldInstance> held, DateTimeOffset now)
     {
         if (_volumes.Count == 0) return default;
-        var used = held.Where(x => x.Container?.State == ContainerState.Running || x.Busy == HeldInstance.Work.Start || x.UncertainSince is not null)
-            .SelectMany(x => x.Assignment?.Volumes.Items ?? []).Select(x => x.Uuid).ToHashSet(StringComparer.Ordinal);
+        var running = held.Where(x => x.Container?.State == ContainerState.Running || x.Busy == HeldInstance.Work.Start || x.UncertainSince is not null).ToList();
+        if (running.Any(x => x.Assignment is null)) return default;
+        var used = running.SelectMany(x => x.Assignment!.Volumes.Items).Select(x => x.Uuid).ToHashSet(StringComparer.Ordinal);
         var due = _volumes.Where(x => x.Value.State == State.Wanted && !(x.Value.RetryAt > now) && !used.Contains(x.Key)).Select(x => x.Key).ToEquatableArray();
         foreach (var volume in due) _volumes[volume] = (State.Busy, null);
         return due;

@@ -80,6 +80,30 @@ public sealed class AgentCoreTests
     }
 
     [Fact]
+    public void AKillThatIsNotConfirmed_IsSentAgain()
+    {
+        var a = AgentWorld.Assign(1, app: x => x with { TaskKillGracePeriodSeconds = 0 });
+        var world = new AgentWorld();
+        world.Settle(world.List(), world.Desired(a));
+        world.Step(world.Desired(a with { Goal = Goal.Stop }));
+        Assert.IsType<AgentAction.Kill>(Assert.Single(world.Step(new AgentInput.Done(a.Id)))); // the SIGTERM went out, and nothing came of it
+        Assert.Empty(world.Step(new AgentInput.Done(a.Id)));
+        Assert.Equal(world.Now + AgentCore.KillAgainAfter, world.NextLookAt);
+        world.Pass(AgentCore.KillAgainAfter.TotalSeconds);
+        Assert.IsType<AgentAction.Kill>(Assert.Single(world.Step()));
+    }
+
+    [Fact]
+    public void AVolumeIsNotWiped_WhileATaskRunsThatAnEarlierLifeHadLetGoOf()
+    {
+        var stranger = AgentWorld.Assign(1) with { Volumes = [new LocalVolume("data", "v1", 10)] };
+        var world = new AgentWorld(null, AgentWorld.Running(stranger));
+        Assert.Empty(world.Core.Step(world.Now, world.Desired() with { Wipe = ["v1"] }).Wipe); // not listed yet
+        Assert.Empty(world.Core.Step(world.Now, world.List()).Wipe);
+        Assert.Equal(["v1"], world.Core.Step(world.Now, new AgentInput.Seen(AgentWorld.Exited(stranger, 0))).Wipe);
+    }
+
+    [Fact]
     public void AStop_IsNeverTakenBack()
     {
         var a = AgentWorld.Assign(1);
