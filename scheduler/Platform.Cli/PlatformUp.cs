@@ -30,9 +30,12 @@ internal static class PlatformUp
 
         var socket = LinkSocket(options.Data);
         await using var scheduler = await SchedulerHost.CreateAsync(
-            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max }),
+            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max })
+            {
+                ArtifactBytesMax = options.ArtifactBytesMax, SecretsKey = options.SecretsKey, ForbidPrivateFetch = options.FetchForbidPrivate,
+            },
             loggers, TimeProvider.System, stop.Token).ConfigureAwait(false);
-        await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);
+        await using var node = new NodeHost(options, socket, scheduler.ClusterId, () => scheduler.Api, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);
         await scheduler.StartAsync(stop.Token).ConfigureAwait(false);
         node.NameScheduler(scheduler.Api);

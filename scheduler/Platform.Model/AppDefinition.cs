@@ -14,6 +14,19 @@ public sealed record AppDefinition
     public EquatableArray<string> Args { get; init; }
     public string? User { get; init; }
     public EquatableMap Env { get; init; } = EquatableMap.Empty;
+
+    /// <summary>Variables whose value is a secret: name of the variable → name in <see cref="Secrets"/>. None of them is in <see cref="Env"/> too.</summary>
+    public EquatableMap EnvSecrets { get; init; } = EquatableMap.Empty;
+
+    /// <summary>The app's own name of a secret → its path in the secret store. Values are never part of a definition.</summary>
+    public EquatableMap Secrets { get; init; } = EquatableMap.Empty;
+
+    /// <summary>Contract 7.1; what was given as <c>uris</c> is here too.</summary>
+    public EquatableArray<FetchUri> Fetch { get; init; }
+
+    /// <summary>URLs yet to be copied into the artifact store (contract 7.2); a stored definition has none, they are in <see cref="Fetch"/> by then.</summary>
+    public EquatableArray<string> StoreUrls { get; init; }
+
     public int Instances { get; init; } = 1;
     public Resources Resources { get; init; } = Resources.Default;
     public string Executor { get; init; } = "";
@@ -92,10 +105,14 @@ public sealed record Container
     public bool ForcePullImage { get; init; }
     public EquatableArray<DockerParameter> Parameters { get; init; }
     public EquatableArray<HostVolume> Volumes { get; init; }
+    public EquatableArray<SecretVolume> SecretVolumes { get; init; }
     public EquatableArray<PortMapping> PortMappings { get; init; }
 }
 
 public sealed record DockerParameter(string Key, string Value);
+
+/// <summary>A file that holds a secret (contract 2.3). <paramref name="Secret"/> is a name in <see cref="AppDefinition.Secrets"/>.</summary>
+public sealed record SecretVolume(string ContainerPath, string Secret);
 
 public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly);
 

@@ -125,7 +125,7 @@ public static class AppJson
         if (app.Cmd is { } cmd) writer.WriteString("cmd", cmd);
         if (!app.Args.IsEmpty) WriteTexts(writer, "args", app.Args);
         if (app.User is { } user) writer.WriteString("user", user);
-        if (app.Env.Count > 0) WriteMap(writer, "env", app.Env);
+        FetchJson.Write(writer, app);
         writer.WriteNumber("instances", app.Instances);
         writer.WriteNumber("cpus", app.Resources.Cpus);
         writer.WriteNumber("mem", app.Resources.MemMib);
@@ -182,6 +182,7 @@ public static class AppJson
             writer.WriteString("mode", volume.ReadOnly ? "RO" : "RW");
             writer.WriteEndObject();
         }
+        FetchJson.WriteSecretVolumes(writer, container.SecretVolumes);
         writer.WriteEndArray();
         if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
         writer.WriteEndObject();

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Platform.Model;
 
 /// <summary>Intent, written by the scheduler only.</summary>
@@ -27,7 +29,24 @@ public sealed record HealthState
 /// <summary>What the scheduler wants of one instance on one node: everything the agent needs, and nothing it must ask for.</summary>
 /// <param name="HostPorts">One for each declared port, in order; 0 where the port is not published on the host.</param>
 /// <param name="Env">The complete environment (contract section 4), dependencies' addresses included.</param>
-public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env);
+public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env)
+{
+    /// <summary>
+    /// The values of the app's secrets. Null: not told; an agent that took the assignment from its own disk has to wait for the scheduler,
+    /// for no disk ever holds them.
+    /// </summary>
+    [JsonIgnore]
+    public RevealedSecrets? Secrets { get; init; }
+}
+
+/// <summary>Secrets in the clear, on their way from the scheduler to the task they are for, and nowhere else: not in a text, a log or a file of state.</summary>
+/// <param name="Env">Variable → value.</param>
+/// <param name="Files">Path in the container → content.</param>
+/// <param name="Inaccessible">Paths of secrets that the store does not have, or cannot open.</param>
+public sealed record RevealedSecrets(EquatableMap Env, EquatableMap Files, EquatableArray<string> Inaccessible)
+{
+    public override string ToString() => "(secrets)";
+}
 
 /// <summary>What an agent says of one instance it holds, or held until a moment ago.</summary>
 public sealed record InstanceReport

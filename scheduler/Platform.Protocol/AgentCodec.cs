@@ -139,6 +139,9 @@ public static class AgentCodec
 
     private static Wire.Assignment Encode(Assignment assignment) => new()
     {
+        Secrets = assignment.Secrets is { } secrets
+            ? new Wire.Secrets { Env = { secrets.Env.ToDictionary() }, Files = { secrets.Files.ToDictionary() }, Inaccessible = { secrets.Inaccessible } }
+            : null,
         Id = assignment.Id.Text,
         Serial = assignment.Serial,
         Goal = (int)assignment.Goal,
@@ -150,7 +153,12 @@ public static class AgentCodec
     private static Assignment Decode(Wire.Assignment assignment) => new(
         InstanceId.Parse(assignment.Id), assignment.Serial, KnownOr(assignment.Goal, Goal.Run),
         JsonSerializer.Deserialize<AppDefinition>(assignment.App.Span, Json) ?? throw new FormatException($"{assignment.Id} has no app"),
-        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env));
+        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env))
+    {
+        Secrets = assignment.Secrets is { } secrets
+            ? new RevealedSecrets(EquatableMap.From(secrets.Env), EquatableMap.From(secrets.Files), secrets.Inaccessible.ToEquatableArray())
+            : null,
+    };
 
     private static Wire.InstanceReport Encode(InstanceReport report)
     {

@@ -9,8 +9,11 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Model;
+using Platform.Protocol.Transfer;
 using Platform.Scheduler.Api;
+using Platform.Scheduler.Artifacts;
 using Platform.Scheduler.Link;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
 
@@ -19,7 +22,17 @@ namespace Platform.Scheduler;
 /// <param name="Directory">Where the log lives.</param>
 /// <param name="Api">The REST door.</param>
 /// <param name="LinkSocket">The unix socket on which this machine's own agent finds the scheduler.</param>
-public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, SchedulerSettings Settings);
+public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, SchedulerSettings Settings)
+{
+    /// <summary>All that the artifact store may hold.</summary>
+    public long ArtifactBytesMax { get; init; } = 10L << 30;
+
+    /// <summary>Null = <c>secrets.key</c> in the directory.</summary>
+    public string? SecretsKey { get; init; }
+
+    /// <summary>What <c>storeUrls</c> names must not be on a private or local network.</summary>
+    public bool ForbidPrivateFetch { get; init; }
+}
 
 /// <summary>The scheduler as a role: log, loop, REST door and agent link, wired by hand.</summary>
 public sealed class SchedulerHost : IAsyncDisposable
@@ -27,10 +40,12 @@ public sealed class SchedulerHost : IAsyncDisposable
     private readonly SqliteClusterLog _log;
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
+    private readonly HttpDownload _http;
     private readonly WebApplication _web;
 
-    private SchedulerHost(SqliteClusterLog log, SchedulerLoop loop, AgentGateway gateway, EventHub events, WebApplication web)
+    private SchedulerHost(SqliteClusterLog log, SchedulerLoop loop, AgentGateway gateway, EventHub events, HttpDownload http, WebApplication web)
     {
+        _http = http;
         _log = log;
         Loop = loop;
         _gateway = gateway;
@@ -55,9 +70,13 @@ public sealed class SchedulerHost : IAsyncDisposable
             var state = await RecoverAsync(log, time, stopping).ConfigureAwait(false);
             var brain = new Brain(state, options.Settings, time.GetUtcNow());
             var loop = new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>());
-            var gateway = new AgentGateway(loop, loggers.CreateLogger<AgentGateway>());
+            var secrets = SecretVault.Open(options.SecretsKey ?? Path.Combine(options.Directory, "secrets.key"), state);
+            var artifacts = new ArtifactStore(Path.Combine(options.Directory, "artifacts"), options.ArtifactBytesMax);
+            var http = new HttpDownload(options.ForbidPrivateFetch);
+            var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, http), secrets);
+            var gateway = new AgentGateway(loop, secrets, loggers.CreateLogger<AgentGateway>());
             var events = new EventHub(loop, time);
-            return new SchedulerHost(log, loop, gateway, events, Web(options, loop, gateway, events, loggers, time));
+            return new SchedulerHost(log, loop, gateway, events, http, Web(options, loop, gateway, events, stores, loggers, time));
         }
         catch
         {
@@ -85,6 +104,7 @@ public sealed class SchedulerHost : IAsyncDisposable
     {
         await _web.DisposeAsync().ConfigureAwait(false);
         _gateway.Dispose();
+        _http.Dispose();
         await _log.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -99,7 +119,7 @@ public sealed class SchedulerHost : IAsyncDisposable
     }
 
     private static WebApplication Web(
-        SchedulerHostOptions options, SchedulerLoop loop, AgentGateway gateway, EventHub events, ILoggerFactory loggers, TimeProvider time)
+        SchedulerHostOptions options, SchedulerLoop loop, AgentGateway gateway, EventHub events, ApiStores stores, ILoggerFactory loggers, TimeProvider time)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -117,7 +137,7 @@ public sealed class SchedulerHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         web.MapGrpcService<AgentGateway>();
-        new RestApi(loop, new ApiOptions { Settings = options.Settings }, events, time, loggers.CreateLogger<RestApi>()).Map(web);
+        new RestApi(loop, new ApiOptions { Settings = options.Settings }, events, time, loggers.CreateLogger<RestApi>(), stores).Map(web);
         return web;
     }
 }

@@ -10,6 +10,9 @@ public abstract record Command
 
     public required ChangeOrigin Origin { get; init; }
 
+    /// <summary>Where the artifact store keeps what the bodies' <c>storeUrls</c> name: URL → URL of the copy.</summary>
+    public EquatableMap Artifacts { get; init; } = EquatableMap.Empty;
+
     /// <summary>Contract 1.4: POST refuses an id that is taken.</summary>
     public sealed record CreateApp(JsonElement Body, bool Force) : Command;
 
@@ -26,6 +29,11 @@ public abstract record Command
     public sealed record CancelDeployment(string Deployment, bool Force) : Command;
 
     public sealed record ResetDelay(AppId App) : Command;
+
+    /// <summary>Sealed before it comes here: neither the inbox nor the log sees the value.</summary>
+    public sealed record StoreSecret(string Path, SealedSecret Secret) : Command;
+
+    public sealed record RemoveSecret(string Path) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);

@@ -22,7 +22,7 @@ public static class Decider
 {
     public static Decision Decide(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
     {
-        var change = new RootChange(state, settings, command.Origin, now);
+        var change = new RootChange(state, settings, command.Origin, now) { Artifacts = command.Artifacts };
         return command switch
         {
             Command.CreateApp x => Create(change, x),
@@ -32,6 +32,8 @@ public static class Decider
             Command.KillInstances x => Kill(change, x),
             Command.CancelDeployment x => Cancel(change, x),
             Command.ResetDelay x => ResetDelay(state, x, now),
+            Command.StoreSecret x => SecretChange.Store(state, x, now),
+            Command.RemoveSecret x => SecretChange.Remove(state, x, now),
             _ => throw new System.Diagnostics.UnreachableException($"{command}"),
         };
     }
@@ -177,7 +179,10 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     /// <summary>Versions grow by at least a millisecond with every change, whatever the clock does.</summary>
     private AppVersion Version { get; } = new AppVersion(now) is var version && version > state.LastVersion ? version : state.LastVersion.Next;
 
-    public void Set(AppDefinition definition) => _set[definition.Id] = definition;
+    /// <summary>See <see cref="Command.Artifacts"/>.</summary>
+    public EquatableMap Artifacts { get; init; } = EquatableMap.Empty;
+
+    public void Set(AppDefinition definition) => _set[definition.Id] = WithStored(definition);
     public void Remove(AppId app) => _removed.Add(app);
 
     public void Restart(AppDefinition definition)
@@ -189,11 +194,26 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     /// <summary>Whatever the change comes to, this deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
     public void CancelAnyway(Deployment deployment) => _cancelled = deployment;
 
+    /// <summary>An app is stored with the copies of its <c>storeUrls</c> among its artifacts (contract 7.2).</summary>
+    private AppDefinition WithStored(AppDefinition definition)
+    {
+        var known = definition.StoreUrls.Where(Artifacts.ContainsKey).ToList();
+        if (known.Count == 0) return definition;
+        var copies = known.Select(x => Artifacts[x]).Except(definition.Fetch.Select(x => x.Uri)).Select(FetchUri.Of);
+        return definition with
+        {
+            Fetch = definition.Fetch.Concat(copies).ToEquatableArray(),
+            StoreUrls = definition.StoreUrls.Where(x => !known.Contains(x)).ToEquatableArray(),
+        };
+    }
+
     public Decision Decide(bool force, bool created = false)
     {
         var before = state.Apps.Where(a => !a.Value.Removing).ToImmutableSortedDictionary(a => a.Key, a => a.Value.Definition);
         var after = before.RemoveRange(_removed).ToBuilder();
         var problems = new List<Problem>();
+        foreach (var definition in _set.Values.Where(x => !x.StoreUrls.IsEmpty))
+            problems.Add(new Problem("/storeUrls", $"'{definition.StoreUrls[0]}' is not in the artifact store"));
         foreach (var (id, definition) in _set)
             if (Settle(definition, before.GetValueOrDefault(id), after.Values, problems) is { } settled) after[id] = settled;
         problems.AddRange(Clashes(after.Keys));

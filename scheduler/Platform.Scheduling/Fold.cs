@@ -26,6 +26,8 @@ public sealed partial record ClusterState
             SchedulerEvent.InstanceEnded x => End(x),
             SchedulerEvent.NodeJoined x => Join(x),
             SchedulerEvent.NodeLost x => Lose(x),
+            SchedulerEvent.SecretStored x => this with { Secrets = Secrets.SetItem(x.Path, new StoredSecret(x.Secret, x.At)) },
+            SchedulerEvent.SecretRemoved x => this with { Secrets = Secrets.Remove(x.Path) },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1 };

@@ -23,6 +23,8 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(InstanceEnded), "instance-ended")]
 [JsonDerivedType(typeof(NodeJoined), "node-joined")]
 [JsonDerivedType(typeof(NodeLost), "node-lost")]
+[JsonDerivedType(typeof(SecretStored), "secret-stored")]
+[JsonDerivedType(typeof(SecretRemoved), "secret-removed")]
 public abstract record SchedulerEvent
 {
     private SchedulerEvent() { }
@@ -63,6 +65,11 @@ public abstract record SchedulerEvent
     public sealed record NodeJoined(NodeDescription Node) : SchedulerEvent;
 
     public sealed record NodeLost(NodeId Node) : SchedulerEvent;
+
+    /// <summary>The log only ever sees a secret sealed; the key is a file beside it.</summary>
+    public sealed record SecretStored(string Path, SealedSecret Secret) : SchedulerEvent;
+
+    public sealed record SecretRemoved(string Path) : SchedulerEvent;
 }
 
 /// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>

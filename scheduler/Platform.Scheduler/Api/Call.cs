@@ -49,8 +49,11 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public ChangeOrigin Origin(ChangeKind kind) => new(ClientIp, http.Request.Path.Value ?? "/", kind);
 
     /// <summary>The resource's absolute URL, under the name the client knows us by.</summary>
-    public string UrlOf(AppId app) =>
-        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}/v2/apps{app.Path}";
+    public string UrlOf(AppId app) => $"{Root}/v2/apps{app.Path}";
+
+    public string UrlOfArtifact(string path) => $"{Root}/v2/artifacts/{string.Join('/', path.Split('/').Select(Uri.EscapeDataString))}";
+
+    private string Root => $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}";
 
     public static string LeaderOf(HttpContext http, ApiOptions options)
     {
@@ -91,6 +94,17 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
 
     private async Task<(JsonElement Body, Answer? Refusal)> ReadJsonAsync(long bytesMax)
     {
+        var (bytes, refusal) = await ReadBytesAsync(bytesMax).ConfigureAwait(false);
+        if (refusal is not null) return (default, refusal);
+        // Never disposed: the command that carries it may wait in the inbox longer than its caller does.
+        return AppJson.TryParseBody(bytes, out var document, out var message, out var why)
+            ? (document.RootElement, null)
+            : (default, Answer.Unparsable(message, why));
+    }
+
+    /// <summary>The whole body, whatever it is, or the refusal.</summary>
+    public async Task<(ReadOnlyMemory<byte> Body, Answer? Refusal)> ReadBytesAsync(long bytesMax)
+    {
         // Ours is the limit, and ours the answer: Kestrel's own would end the connection without a word of JSON.
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature) feature.MaxRequestBodySize = null;
         if (http.Request.ContentLength > bytesMax)
@@ -107,12 +121,8 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
             foreach (var piece in read.Buffer) bytes.Write(piece.Span);
             reader.AdvanceTo(read.Buffer.End);
             if (bytes.WrittenCount > bytesMax) return (default, await DiscardAsync(bytes.WrittenCount, bytesMax).ConfigureAwait(false));
-            if (read.IsCompleted) break;
+            if (read.IsCompleted) return (bytes.WrittenMemory, null);
         }
-        // Never disposed: the command that carries it may wait in the inbox longer than its caller does.
-        return AppJson.TryParseBody(bytes.WrittenMemory, out var document, out var message, out var why)
-            ? (document.RootElement, null)
-            : (default, Answer.Unparsable(message, why));
     }
 
     /// <summary>A client that is still sending reads no answer, and a closed socket would take the answer with it:

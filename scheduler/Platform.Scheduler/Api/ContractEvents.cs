@@ -31,6 +31,7 @@ public static class ContractEvents
             SchedulerEvent.NodeJoined x => OfNode(e.At, before, after, x.Node.Id),
             SchedulerEvent.NodeLost x => OfNode(e.At, before, after, x.Node),
             SchedulerEvent.ClusterFounded or SchedulerEvent.LaunchDelayReset => [],
+            SchedulerEvent.SecretStored or SchedulerEvent.SecretRemoved => [], // nobody's business
             _ => throw new System.Diagnostics.UnreachableException($"{e}"),
         };
     }

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Scheduler.Secrets;
 
 namespace Platform.Scheduler.Api;
 
@@ -22,8 +23,10 @@ public sealed partial class RestApi
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly EventStream _events;
+    private readonly ArtifactsEndpoints? _artifacts;
+    private readonly SecretsEndpoints? _secrets;
 
-    public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
+    public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger, ApiStores? stores = null)
     {
         (_loop, _options, _hub, _logger) = (loop, options, hub, logger);
         var door = new CommandDoor(loop, hub, options, time);
@@ -32,6 +35,10 @@ public sealed partial class RestApi
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
         _events = new EventStream(hub, time);
+        if (stores is null) return;
+        _artifacts = new ArtifactsEndpoints(stores.Artifacts);
+        _secrets = new SecretsEndpoints(door, stores.Secrets);
+        _apps.Copies = new StoreUrlsDoor(stores.Copies, options);
     }
 
     /// <summary>Takes /v2 and /ping, and answers 404 for whatever nobody else has mapped.</summary>
@@ -58,7 +65,7 @@ public sealed partial class RestApi
                 await _events.FollowAsync(call).ConfigureAwait(false);
                 return;
             }
-            var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
+            if ((refusal ?? await RouteAsync(call).ConfigureAwait(false)) is not { } answer) return;
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
             await Answers.WriteAsync(http, answer).ConfigureAwait(false);
@@ -70,6 +77,10 @@ public sealed partial class RestApi
         catch (BadHttpRequestException e)
         {
             await ApologiseAsync(http, Answer.Message(e.StatusCode, e.Message)).ConfigureAwait(false);
+        }
+        catch (SecretsKeyException e)
+        {
+            await ApologiseAsync(http, Answer.Message(503, e.Message)).ConfigureAwait(false);
         }
         catch (SchedulerUnavailableException e)
         {
@@ -91,7 +102,12 @@ public sealed partial class RestApi
 
     private static bool IsEventStream(Call call) => call.Segments is ["v2", "events"] && call.Method == HttpMethods.Get && EventStream.IsWanted(call.Http);
 
-    private Task<Answer> RouteAsync(Call call) => call.Segments switch
+    /// <summary>Null: the answer went out by itself, as a stream.</summary>
+    private async Task<Answer?> RouteAsync(Call call) => call.Segments is ["v2", "artifacts", .. var artifact] && _artifacts is { } artifacts
+        ? await artifacts.AnswerAsync(call, artifact).ConfigureAwait(false)
+        : await AnswerOfAsync(call).ConfigureAwait(false);
+
+    private Task<Answer> AnswerOfAsync(Call call) => call.Segments switch
     {
         ["v2", "apps"] => AppsAsync(call),
         ["v2", "apps", .. var path] => AppAsync(call, path),
@@ -103,6 +119,7 @@ public sealed partial class RestApi
         ["v2", "queue", .. { Length: > 0 } path, "delay"] => call.Method == HttpMethods.Delete ? _queue.ResetDelayAsync(call, path) : NotAllowed("DELETE"),
         ["v2", "info"] => Read(call, () => ServerEndpoints.Info(call)),
         ["v2", "leader"] => Read(call, () => ServerEndpoints.Leader(call)),
+        ["v2", "secrets", .. var secret] when _secrets is { } secrets => secrets.AnswerAsync(call, secret),
         ["v2", "events"] => NotAllowed(ReadOnly, call.Method == HttpMethods.Get ? "The event stream is only for those who accept text/event-stream" : null),
         ["ping"] => Read(call, () => ServerEndpoints.Ping(call)),
         _ => Task.FromResult(Answer.NotFound($"URI not found: {call.Http.Request.Path}")),

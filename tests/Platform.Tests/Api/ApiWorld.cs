@@ -14,8 +14,11 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Platform.Model;
+using Platform.Protocol.Transfer;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
+using Platform.Scheduler.Artifacts;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
 
@@ -45,6 +48,7 @@ internal sealed class ApiWorld : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
     private readonly List<NodeId> _nodes = [];
+    private readonly HttpDownload _download = new(forbidPrivate: false);
 
     private ApiWorld(DirectoryInfo directory, MoodyLog log, ClusterState state, ApiOptions options, SchedulerSettings settings)
     {
@@ -59,13 +63,20 @@ internal sealed class ApiWorld : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseUrls("http://127.0.0.1:0");
         _app = builder.Build();
-        new RestApi(Loop, options, Hub, Clock, NullLogger<RestApi>.Instance).Map(_app);
+        Artifacts = new ArtifactStore(Path.Combine(directory.FullName, "artifacts"), ArtifactBytesMax);
+        Secrets = SecretVault.Open(Path.Combine(directory.FullName, "secrets.key"), state);
+        new RestApi(Loop, options, Hub, Clock, NullLogger<RestApi>.Instance, new ApiStores(Artifacts, new ArtifactCopies(Artifacts, _download), Secrets)).Map(_app);
         _running = Loop.RunAsync(_stopping.Token);
     }
 
     public FakeTimeProvider Clock { get; } = new(Start);
     public SchedulerLoop Loop { get; }
     public EventHub Hub { get; }
+
+    public const long ArtifactBytesMax = 4 << 20;
+    public ArtifactStore Artifacts { get; }
+    public SecretVault Secrets { get; }
+    public string Folder => _directory.FullName;
     public ConcurrentQueue<Folded> Published { get; } = new();
     public HttpClient Http { get; } = new();
     public ClusterState State => Loop.Current.State;
@@ -223,6 +234,7 @@ internal sealed class ApiWorld : IAsyncDisposable
         }
         _stopping.Dispose();
         Http.Dispose();
+        _download.Dispose();
         await _log.DisposeAsync();
         _directory.Delete(recursive: true);
     }

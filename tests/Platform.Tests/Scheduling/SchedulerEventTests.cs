@@ -49,6 +49,8 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At },
         new SchedulerEvent.DeploymentSucceeded("d1") { At = At },
         new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
+        new SchedulerEvent.SecretStored("prod/db", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
+        new SchedulerEvent.SecretRemoved("prod/db") { At = At },
     ];
 
     private static IEnumerable<string> Names => typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!);
