@@ -12,8 +12,7 @@ internal static class TaskSecrets
     /// <summary>Null if the task may start. Throws <see cref="RuntimeUnavailableException"/> while the scheduler has yet to tell them: no disk of ours knows them.</summary>
     public static StartOutcome.Refused? Refusal(Assignment assignment)
     {
-        var app = assignment.App;
-        if (app.EnvSecrets.Count == 0 && (app.Container?.SecretVolumes ?? default).IsEmpty) return null;
+        if (!assignment.App.NeedsSecrets) return null;
         if (assignment.Secrets is not { } secrets) throw new RuntimeUnavailableException("Its secrets have yet to come from the scheduler");
         return secrets.Inaccessible.IsEmpty ? null : new StartOutcome.Refused(TerminalState.Failed, $"Inaccessible secret: {string.Join(", ", secrets.Inaccessible)}");
     }

@@ -24,6 +24,11 @@ public sealed record AppDefinition
     /// <summary>Contract 7.1; what was given as <c>uris</c> is here too.</summary>
     public EquatableArray<FetchUri> Fetch { get; init; }
 
+    public IEnumerable<SecretVolume> SecretVolumes => Container?.Volumes.OfType<SecretVolume>() ?? [];
+
+    /// <summary>Its tasks cannot start without values that only the scheduler has.</summary>
+    public bool NeedsSecrets => EnvSecrets.Count > 0 || SecretVolumes.Any();
+
     /// <summary>URLs yet to be copied into the artifact store (contract 7.2); a stored definition has none, they are in <see cref="Fetch"/> by then.</summary>
     public EquatableArray<string> StoreUrls { get; init; }
 
@@ -104,17 +109,20 @@ public sealed record Container
     public bool Privileged { get; init; }
     public bool ForcePullImage { get; init; }
     public EquatableArray<DockerParameter> Parameters { get; init; }
-    public EquatableArray<HostVolume> Volumes { get; init; }
-    public EquatableArray<SecretVolume> SecretVolumes { get; init; }
+    public EquatableArray<Volume> Volumes { get; init; }
     public EquatableArray<PortMapping> PortMappings { get; init; }
 }
 
 public sealed record DockerParameter(string Key, string Value);
 
-/// <summary>A file that holds a secret (contract 2.3). <paramref name="Secret"/> is a name in <see cref="AppDefinition.Secrets"/>.</summary>
-public sealed record SecretVolume(string ContainerPath, string Secret);
+/// <summary>Contract 2.3.</summary>
+public abstract record Volume(string ContainerPath);
 
-public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly);
+/// <summary>A directory of the node's, whichever node that is.</summary>
+public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly) : Volume(ContainerPath);
+
+/// <summary>A file that holds a secret. <paramref name="Secret"/> is a name in <see cref="AppDefinition.Secrets"/>.</summary>
+public sealed record SecretVolume(string ContainerPath, string Secret) : Volume(ContainerPath);
 
 /// <summary>One mode for a whole app: <c>host</c> or <c>container/bridge</c>.</summary>
 public enum NetworkMode { Host, Bridge }

@@ -178,14 +178,20 @@ public static class AppJson
         {
             writer.WriteStartObject();
             writer.WriteString("containerPath", volume.ContainerPath);
-            writer.WriteString("hostPath", volume.HostPath);
-            writer.WriteString("mode", volume.ReadOnly ? "RO" : "RW");
+            WriteKind(writer, volume);
             writer.WriteEndObject();
         }
-        FetchJson.WriteSecretVolumes(writer, container.SecretVolumes);
         writer.WriteEndArray();
         if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
         writer.WriteEndObject();
+    }
+
+    private static void WriteKind(Utf8JsonWriter writer, Volume volume)
+    {
+        if (volume is SecretVolume secret) writer.WriteString("secret", secret.Secret);
+        if (volume is not HostVolume host) return;
+        writer.WriteString("hostPath", host.HostPath);
+        writer.WriteString("mode", host.ReadOnly ? "RO" : "RW");
     }
 
     private static void WriteParameters(Utf8JsonWriter writer, Container container)

@@ -142,8 +142,9 @@ internal static partial class AppRules
         for (var i = 0; i < container.Volumes.Count; i++)
         {
             var (path, volume) = ($"/container/volumes({i})", container.Volumes[i]);
-            if (!IsPath(volume.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
-            if (!IsPath(volume.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
+            if (volume is not HostVolume host) continue;
+            if (!IsPath(host.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
+            if (!IsPath(host.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
         }
         if (container.Volumes.DistinctBy(x => x.ContainerPath).Count() < container.Volumes.Count)
             rules.Add("/container/volumes", "container paths must be unique");

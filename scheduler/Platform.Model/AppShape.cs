@@ -79,7 +79,6 @@ internal static class AppShape
                 ForcePullImage = docker?.Flag("forcePullImage") ?? false,
                 Parameters = docker?.Member("parameters") is { } parameters ? Parameters(parameters) : default,
                 Volumes = Each(container.List("volumes"), Volume) ?? default,
-                SecretVolumes = Each(container.List("volumes"), FetchShape.SecretVolume) ?? default,
             },
             HasDocker: docker is not null,
             Each(container.List("portMappings"), PortMapping),
@@ -102,9 +101,10 @@ internal static class AppShape
         return key is null || value is null ? null : new DockerParameter(key, value);
     }
 
-    private static HostVolume? Volume(JsonAt item)
+    private static Volume? Volume(JsonAt item)
     {
-        if (FetchShape.IsSecretReference(item.Element) || item.AsObject() is not { } volume) return null;
+        if (FetchShape.IsSecretReference(item.Element)) return FetchShape.SecretVolume(item);
+        if (item.AsObject() is not { } volume) return null;
         // Will be refused; until then it keeps its place, so that the indices of the others are right.
         if (UnavailableFields.IsManagedVolume(volume.Element)) return new HostVolume(item.Path, "/", ReadOnly: true);
         var containerPath = volume.RequiredText("containerPath", lengthMin: 1);

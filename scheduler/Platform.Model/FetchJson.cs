@@ -23,17 +23,6 @@ internal static class FetchJson
         if (!app.StoreUrls.IsEmpty) WriteTexts(writer, "storeUrls", app.StoreUrls);
     }
 
-    public static void WriteSecretVolumes(Utf8JsonWriter writer, EquatableArray<SecretVolume> volumes)
-    {
-        foreach (var (path, secret) in volumes)
-        {
-            writer.WriteStartObject();
-            writer.WriteString("containerPath", path);
-            writer.WriteString("secret", secret);
-            writer.WriteEndObject();
-        }
-    }
-
     private static void WriteEnv(Utf8JsonWriter writer, AppDefinition app)
     {
         if (app.Env.Count + app.EnvSecrets.Count == 0) return;

@@ -47,18 +47,16 @@ internal static class FetchRules
         }
         AppRules.Within("/env", app.Env.Count + app.EnvSecrets.Count, AppLimits.EnvMax, "variables", rules);
         if (app.Container is not { } container) return;
-        AppRules.Within("/container/volumes", container.Volumes.Count + container.SecretVolumes.Count, AppLimits.VolumesMax, "volumes", rules);
-        foreach (var volume in container.SecretVolumes)
+        for (var i = 0; i < container.Volumes.Count; i++)
         {
-            if (!app.Secrets.ContainsKey(volume.Secret)) rules.Add("/container/volumes", Undefined(volume.Secret));
-            var path = volume.ContainerPath.TrimStart('/');
+            if (container.Volumes[i] is not SecretVolume volume) continue;
+            if (!app.Secrets.ContainsKey(volume.Secret)) rules.Add($"/container/volumes({i})/secret", Undefined(volume.Secret));
+            var path = SecretPath.Canonical(volume.ContainerPath);
             if (!IsInside(path) || path.Contains(':') || (container.Image is null && path != volume.ContainerPath))
-                rules.Add("/container/volumes", container.Image is null
-                    ? $"'{volume.ContainerPath}' must be a relative path that stays inside the sandbox of the process"
-                    : $"'{volume.ContainerPath}' must be the path of a file, without ':' and '..'");
+                rules.Add($"/container/volumes({i})/containerPath", container.Image is null
+                    ? "must be a relative path that stays inside the sandbox of the process"
+                    : "must be the path of a file, without ':' and '..'");
         }
-        if (container.SecretVolumes.Select(x => x.ContainerPath).Concat(container.Volumes.Select(x => x.ContainerPath)).GroupBy(x => x).Any(x => x.Count() > 1))
-            rules.Add("/container/volumes", "container paths must be unique");
     }
 
     private static string Undefined(string secret) => $"references an undefined secret named '{secret}'";

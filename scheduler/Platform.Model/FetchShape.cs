@@ -35,10 +35,9 @@ internal static class FetchShape
         return EquatableMap.From(sources);
     }
 
-    /// <summary>Null for every other kind of volume.</summary>
+    /// <param name="item">A volume for which <see cref="IsSecretReference"/> holds.</param>
     public static SecretVolume? SecretVolume(JsonAt item)
     {
-        if (!IsSecretReference(item.Element)) return null;
         var (path, secret) = (item.RequiredText("containerPath", lengthMin: 1), item.RequiredText("secret", lengthMin: 1));
         return path is null || secret is null ? null : new SecretVolume(path, secret);
     }

@@ -23,7 +23,8 @@ public sealed record FetchUri(string Uri, bool Extract, bool Executable, bool Ca
     {
         why = null;
         if (text.Length > AppLimits.FetchUriLengthMax) why = $"must be at most {AppLimits.FetchUriLengthMax} characters";
-        else if (text.Length == 0 || text.Any(x => char.IsControl(x) || x == ' ') || !System.Uri.TryCreate(text, UriKind.RelativeOrAbsolute, out var uri)) why = "URI has invalid syntax.";
+        else if (text.Length == 0 || text.Any(char.IsControl) || !System.Uri.TryCreate(text, text[0] == '/' ? UriKind.Absolute : UriKind.RelativeOrAbsolute, out var uri)
+            || (text[0] != '/' && text.Contains(' '))) why = "URI has invalid syntax.";
         else if (!uri.IsAbsoluteUri) why = "must be an http, https or file URI, or an absolute path on the node";
         else if (uri.Scheme is not ("http" or "https" or "file"))
             why = $"the scheme '{uri.Scheme}' cannot be fetched by this version of Platform: http, https, file and absolute paths can";
@@ -35,7 +36,7 @@ public sealed record FetchUri(string Uri, bool Extract, bool Executable, bool Ca
     private static string FileNameOf(string text)
     {
         if (Parse(text, out _) is not { } uri) return "";
-        var path = System.Uri.UnescapeDataString(uri.AbsolutePath);
+        var path = uri.IsFile ? uri.LocalPath : System.Uri.UnescapeDataString(uri.AbsolutePath);
         return path[(path.LastIndexOf('/') + 1)..];
     }
 }

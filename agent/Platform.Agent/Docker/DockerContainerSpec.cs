@@ -60,7 +60,7 @@ internal static class DockerContainerSpec
             HostConfig = new HostConfig
             {
                 NetworkMode = app.Network == NetworkMode.Host ? "host" : site.Network,
-                Binds = container.Volumes.Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}").ToList(),
+                Binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}").ToList(),
                 Privileged = container.Privileged,
                 CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(app.Resources.Cpus * 1024)),
                 Memory = memory,

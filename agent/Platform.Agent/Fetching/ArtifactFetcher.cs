@@ -84,7 +84,7 @@ internal sealed class ArtifactFetcher(FetchOptions options, string cacheDirector
     {
         var target = new FileStream(to, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, Options = FileOptions.Asynchronous, BufferSize = 0 });
         await using var _ = target.ConfigureAwait(false);
-        if (uri.IsFile) await CopyFileAsync(Uri.UnescapeDataString(uri.AbsolutePath), target, cancelled).ConfigureAwait(false);
+        if (uri.IsFile) await CopyFileAsync(uri.LocalPath, target, cancelled).ConfigureAwait(false);
         else await (IsOurStore(uri) ? _store : _world).CopyAsync(uri, target, options.BytesMax, progress, cancelled).ConfigureAwait(false);
     }
 

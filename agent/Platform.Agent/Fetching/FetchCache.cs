@@ -9,10 +9,19 @@ namespace Platform.Agent.Fetching;
 /// Artifacts that tasks asked to keep, by OS user and URI. A file's name holds its checksum, which every use verifies: what a crash or a disk did to it is
 /// found and fetched anew. Several tasks that want one URI at once wait for one download. The least recently used go when there is too much.
 /// </summary>
-internal sealed class FetchCache(string directory, long bytesMax, TimeProvider time)
+internal sealed class FetchCache
 {
+    private readonly string _directory;
+    private readonly long _bytesMax;
+    private readonly TimeProvider _time;
     private readonly ConcurrentDictionary<string, Turn> _turns = new();
     private readonly Lock _evicting = new();
+
+    public FetchCache(string directory, long bytesMax, TimeProvider time)
+    {
+        (_directory, _bytesMax, _time) = (directory, bytesMax, time);
+        foreach (var half in Kept("new-*")) half.Delete(); // an earlier life's
+    }
 
     private sealed class Turn
     {
@@ -67,7 +76,7 @@ internal sealed class FetchCache(string directory, long bytesMax, TimeProvider t
             var hash = await CopyAsync(kept.FullName, to, cancelled).ConfigureAwait(false);
             if (hash is not null && kept.Name == $"{key}.{hash}")
             {
-                File.SetLastWriteTimeUtc(kept.FullName, time.GetUtcNow().UtcDateTime); // its last use
+                File.SetLastWriteTimeUtc(kept.FullName, _time.GetUtcNow().UtcDateTime); // its last use
                 return true;
             }
             File.Delete(kept.FullName);
@@ -79,15 +88,18 @@ internal sealed class FetchCache(string directory, long bytesMax, TimeProvider t
     {
         await download(to).ConfigureAwait(false);
         var bytes = new FileInfo(to).Length;
-        if (bytes > bytesMax) return; // too large to be kept; it is used all the same
-        Directory.CreateDirectory(directory);
-        var beside = Path.Combine(directory, $"new-{Guid.NewGuid():N}");
+        if (bytes > _bytesMax) return; // too large to be kept; it is used all the same
+        Directory.CreateDirectory(_directory);
+        var beside = Path.Combine(_directory, $"new-{Guid.NewGuid():N}");
         try
         {
             if (await CopyAsync(to, beside, cancelled).ConfigureAwait(false) is not { } hash) return;
-            Evict(bytesMax - bytes);
-            File.SetLastWriteTimeUtc(beside, time.GetUtcNow().UtcDateTime);
-            File.Move(beside, Path.Combine(directory, $"{key}.{hash}"), overwrite: true);
+            File.SetLastWriteTimeUtc(beside, _time.GetUtcNow().UtcDateTime);
+            lock (_evicting)
+            {
+                Evict(_bytesMax - bytes);
+                File.Move(beside, Path.Combine(_directory, $"{key}.{hash}"), overwrite: true);
+            }
         }
         catch (IOException)
         {
@@ -101,21 +113,17 @@ internal sealed class FetchCache(string directory, long bytesMax, TimeProvider t
 
     private void Evict(long bytesKept)
     {
-        lock (_evicting)
+        var files = Kept("*").Where(x => !x.Name.StartsWith("new-", StringComparison.Ordinal)).OrderBy(x => x.LastWriteTimeUtc).ToList();
+        var total = files.Sum(x => x.Length);
+        foreach (var file in files)
         {
-            var files = Kept("*").OrderBy(x => x.LastWriteTimeUtc).ToList();
-            var total = files.Sum(x => x.Length);
-            foreach (var file in files)
-            {
-                if (total <= bytesKept) return;
-                if (file.Name.StartsWith("new-", StringComparison.Ordinal) && time.GetUtcNow().UtcDateTime - file.LastWriteTimeUtc < TimeSpan.FromHours(1)) continue; // on its way in
-                total -= file.Length;
-                file.Delete(); // whoever is copying it has it open, and keeps it until the end
-            }
+            if (total <= bytesKept) return;
+            total -= file.Length;
+            file.Delete(); // whoever is copying it has it open, and keeps it until the end
         }
     }
 
-    private List<FileInfo> Kept(string pattern) => Directory.Exists(directory) ? [.. new DirectoryInfo(directory).EnumerateFiles(pattern)] : [];
+    private List<FileInfo> Kept(string pattern) => Directory.Exists(_directory) ? [.. new DirectoryInfo(_directory).EnumerateFiles(pattern)] : [];
 
     /// <summary>The SHA-256 of what was copied; null if it vanished.</summary>
     private static async Task<string?> CopyAsync(string from, string to, CancellationToken cancelled)

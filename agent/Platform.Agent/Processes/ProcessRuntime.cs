@@ -159,7 +159,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         if (app.Cmd is null && app.Args.Count == 0) return "There is nothing to run: the app has neither 'cmd', 'args' nor an image";
         if (app.User is { } name && user is null) return $"No such user '{name}'";
         if (user is not null && !Posix.IsRoot && user.Name != Environment.UserName) return $"The agent is not root and cannot run tasks as '{user.Name}'";
-        return app.Container?.Volumes.FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
+        return app.Container?.Volumes.OfType<HostVolume>().FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
             ? $"A plain process sees the node's own files: '{volume.HostPath}' cannot be shown at '{volume.ContainerPath}'; use a relative containerPath, or an image"
             : null;
     }
@@ -183,7 +183,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
 
     private async Task<ObservedContainer> LaunchAsync(Assignment assignment, Sandbox sandbox, SystemUser? user)
     {
-        foreach (var volume in assignment.App.Container?.Volumes ?? default)
+        foreach (var volume in assignment.App.Container?.Volumes.OfType<HostVolume>() ?? [])
             if (!volume.ContainerPath.StartsWith('/') && !Path.Exists(Path.Combine(sandbox.Directory, volume.ContainerPath)))
                 File.CreateSymbolicLink(Path.Combine(sandbox.Directory, volume.ContainerPath), volume.HostPath);
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);

@@ -55,7 +55,7 @@ public sealed class SecretVault
     {
         var values = new Dictionary<string, string>(StringComparer.Ordinal);
         var inaccessible = new List<string>();
-        var files = app.Container?.SecretVolumes ?? default;
+        var files = app.SecretVolumes.ToList();
         foreach (var name in app.EnvSecrets.Values.Concat(files.Select(x => x.Secret)).Distinct(StringComparer.Ordinal))
         {
             var source = SecretPath.Canonical(app.Secrets.GetValueOrDefault(name) ?? name);

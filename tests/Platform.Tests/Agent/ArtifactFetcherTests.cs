@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -41,12 +42,6 @@ public sealed class ArtifactFetcherTests : IAsyncLifetime
         _server.MapGet("/there", () => Results.Redirect("/file"));
         _server.MapGet("/round", () => Results.Redirect("/round"));
         _server.MapGet("/local", () => Results.Redirect("file:///etc/passwd"));
-        _server.MapGet("/torn", async (HttpContext http) =>
-        {
-            http.Response.ContentLength = 1000;
-            await http.Response.WriteAsync("half");
-            http.Abort();
-        });
         await _server.StartAsync();
         Directory.CreateDirectory(Sandbox);
     }
@@ -85,12 +80,28 @@ public sealed class ArtifactFetcherTests : IAsyncLifetime
     [InlineData("/missing", "the server answered 404 Not Found")]
     [InlineData("/round", "it redirects more than 10 times")]
     [InlineData("/local", "it redirects to 'file:', which is not followed")]
-    [InlineData("/torn", "the connection broke after")]
     public async Task A_failure_says_why(string path, string why)
     {
         using var fetcher = Fetcher();
         var failure = await Assert.ThrowsAsync<FetchFailedException>(() => FetchAsync(fetcher, Plain(Url + path, "x")));
         Assert.StartsWith($"Failed to fetch all URIs for container {With().Id.TaskId}: {Url}{path}: {why}", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_body_that_breaks_off_is_no_artifact()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var fetcher = Fetcher();
+        var fetching = FetchAsync(fetcher, Plain($"http://{listener.LocalEndpoint}/torn"));
+        using (var client = await listener.AcceptTcpClientAsync())
+        {
+            var buffer = new byte[4096];
+            Assert.True(await client.GetStream().ReadAsync(buffer) > 0);
+            await client.GetStream().WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf"u8.ToArray());
+        }
+        Assert.Contains(": the connection broke after 4 bytes", (await Assert.ThrowsAsync<FetchFailedException>(() => fetching)).Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(Sandbox, "torn")));
     }
 
     [Fact]

@@ -66,7 +66,7 @@ internal static class RandomApps
             AcceptedResourceRoles = placement.Item3 ? ["*"] : default(EquatableArray<string>),
             Backoff = new Backoff(placement.Item4.Item1, placement.Item4.Item2, placement.Item4.Item3),
             Container = container is { Image: not null }
-                ? container with { SecretVolumes = secrets.DistinctBy(x => x.Item1).Select(x => new SecretVolume($"/secret/{x.Item1}", x.Item1)).ToEquatableArray() }
+                ? container with { Volumes = container.Volumes.Concat(secrets.DistinctBy(x => x.Item1).Select(x => new SecretVolume($"/secret/{x.Item1}", x.Item1))).ToEquatableArray() }
                 : container,
             Dependencies = placement.Item2.Distinct().ToEquatableArray(),
             HealthChecks = checks.Where((x, i) => i == 0 || !x.IsMesosKind).ToEquatableArray(),
@@ -102,7 +102,7 @@ internal static class RandomApps
             Privileged = privileged && !(kind == 2 && network == NetworkMode.Host),
             ForcePullImage = pull && !(kind == 2 && network == NetworkMode.Host),
             Parameters = kind == 0 ? pairs.Select(x => new DockerParameter("x" + x.Item1, x.Item2)).ToEquatableArray() : default,
-            Volumes = pairs.Select((x, i) => new HostVolume($"/in/{i}/{x.Item1}", "/out/" + x.Item1, pull)).ToEquatableArray(),
+            Volumes = pairs.Select(Volume (x, i) => new HostVolume($"/in/{i}/{x.Item1}", "/out/" + x.Item1, pull)).ToEquatableArray(),
             PortMappings = mappings,
         });
 
