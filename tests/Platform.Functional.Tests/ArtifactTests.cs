@@ -19,6 +19,7 @@ public sealed class ArtifactTests : IDisposable
     {
         await using var platform = await PlatformUnderTest.StartAsync(new PlatformOptions { Runtime = "process" });
         File.WriteAllText(Path.Combine(_home, "word"), "packed");
+        const string tool = "#!/bin/sh\ncat from-gz from-xz from-zip in/tool | wc -c\n";
         var urls = new JsonArray();
         foreach (var (name, pack) in new[]
         {
@@ -29,14 +30,14 @@ public sealed class ArtifactTests : IDisposable
             (await Command.RunAsync("/bin/sh", "-c", $"cd {_home} && {pack}")).Must(pack);
             urls.Add(new JsonObject { ["uri"] = await UploadAsync(platform, name, File.ReadAllBytes(Path.Combine(_home, name))), ["cache"] = name == "g.tar.gz" });
         }
-        urls.Add(new JsonObject { ["uri"] = await UploadAsync(platform, "tool", "#!/bin/sh\ncat from-gz from-xz from-zip in/tool | wc -c\n"u8.ToArray()), ["executable"] = true });
+        urls.Add(new JsonObject { ["uri"] = await UploadAsync(platform, "tool", Encoding.ASCII.GetBytes(tool)), ["executable"] = true });
         urls.Add(new JsonObject { ["uri"] = $"http://127.0.0.1:{platform.ApiPort}/v2/artifacts/tool", ["destPath"] = "in/tool" });
         await platform.Api.CreateAsync(new JsonObject { ["id"] = "/uses", ["cmd"] = "./tool > told; exec sleep 1000", ["cpus"] = 0.01, ["mem"] = 16, ["instances"] = 2, ["fetch"] = urls });
         await platform.Api.ReadyAsync("/uses");
         foreach (var task in await platform.Api.TasksAsync("/uses"))
         {
             var sandbox = Path.Combine(platform.DataDirectory, "sandboxes", task.Id);
-            await Eventually.HoldsAsync("the tool has run", () => Task.FromResult(File.Exists(Path.Combine(sandbox, "told")) && File.ReadAllText(Path.Combine(sandbox, "told")).Trim() == $"{18 + 52}"));
+            await Eventually.HoldsAsync("the tool has run", () => Task.FromResult(File.Exists(Path.Combine(sandbox, "told")) && File.ReadAllText(Path.Combine(sandbox, "told")).Trim() == $"{3 * "packed".Length + tool.Length}"));
             Assert.True(File.Exists(Path.Combine(sandbox, "g.tar.gz"))); // the archive stays, too
         }
         Assert.Single(Directory.GetFiles(Path.Combine(platform.DataDirectory, "fetch-cache")));
@@ -67,6 +68,8 @@ public sealed class ArtifactTests : IDisposable
         await platform.Api.CreateAsync(new JsonObject { ["id"] = "/slow", ["cmd"] = "sleep 1000", ["cpus"] = 0.01, ["mem"] = 16, ["uris"] = new JsonArray($"http://127.0.0.1:{port}/never") });
         var asked = await silent.GetContextAsync().WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal("TASK_STAGING", Assert.Single(await platform.Api.TasksAsync("/slow")).State);
+        await Eventually.HoldsAsync("it says what it waits for", async () =>
+            (await platform.Api.GetAsync("/v2/apps/slow/tasks")).Json["tasks"]![0]!["detail"]?.GetValue<string>() == $"Fetching http://127.0.0.1:{port}/never");
         await platform.Api.DeleteAsync("/v2/apps/slow");
         await platform.Api.GoneAsync("/slow", 20);
         asked.Response.Abort();
@@ -93,7 +96,7 @@ public sealed class ArtifactTests : IDisposable
         var url = await UploadAsync(platform, "w.tgz", File.ReadAllBytes(Path.Combine(_home, "w.tgz")));
         await StoreSecretAsync(platform, "prod/db", Secret);
         var app = Apps.Web("/boxed");
-        app["cmd"] = "cd $MESOS_SANDBOX; cat word > told; stat -c %a /run/db >> told; printf %s \"$DB\" | md5sum >> told; md5sum < /run/db >> told; rails server -p 8080";
+        app["cmd"] = "cd $MESOS_SANDBOX; cat word > told; stat -c %a /run/db >> told; printf %s \"$DB\" | sha256sum >> told; sha256sum < /run/db >> told; rails server -p 8080";
         app["uris"] = new JsonArray(url);
         app["secrets"] = new JsonObject { ["db"] = new JsonObject { ["source"] = "prod/db" } };
         app["env"] = new JsonObject { ["DB"] = new JsonObject { ["secret"] = "db" } };
@@ -102,7 +105,7 @@ public sealed class ArtifactTests : IDisposable
         await platform.Api.ReadyAsync("/boxed");
         var task = Assert.Single(await platform.Api.TasksAsync("/boxed"));
         var sandbox = Path.Combine(platform.DataDirectory, "container-sandboxes", task.Id);
-        var sum = Convert.ToHexStringLower(System.Security.Cryptography.MD5.HashData(Encoding.UTF8.GetBytes(Secret)));
+        var sum = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(Encoding.UTF8.GetBytes(Secret)));
         await Eventually.HoldsAsync("it has told", () => Task.FromResult(
             File.Exists(Path.Combine(sandbox, "told")) && File.ReadAllText(Path.Combine(sandbox, "told")) == $"packed400\n{sum}  -\n{sum}  -\n"));
 

@@ -35,6 +35,9 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         """;
 
     private readonly ConcurrentDictionary<InstanceId, Task> _waits = new();
+
+    /// <summary>Their artifacts are still on their way: nothing of them is made yet, whatever their sandbox holds.</summary>
+    private readonly ConcurrentDictionary<InstanceId, byte> _preparing = new();
     private readonly Channel<ObservedContainer> _news = Channel.CreateBounded<ObservedContainer>(new BoundedChannelOptions(NewsMax) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly CancellationTokenSource _closed = new();
 
@@ -45,7 +48,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         List<ObservedContainer> seen = [];
         if (Directory.Exists(sandboxRoot))
             foreach (var path in Directory.EnumerateDirectories(sandboxRoot))
-                if (InstanceId.TryParse(Path.GetFileName(path), out var id) && Of(id) is { } record) seen.Add(Observe(record));
+                if (InstanceId.TryParse(Path.GetFileName(path), out var id) && !_preparing.ContainsKey(id) && Of(id) is { } record) seen.Add(Observe(record));
         return Task.FromResult<IReadOnlyList<ObservedContainer>>(seen);
     }
 
@@ -58,6 +61,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         if (TaskSecrets.Refusal(assignment) is { } inaccessible) return inaccessible;
         try
         {
+            _preparing[assignment.Id] = 0;
             await PrepareAsync(assignment, sandbox, user, progress, cancelled).ConfigureAwait(false);
             return new StartOutcome.Started(await LaunchAsync(assignment, sandbox, user).ConfigureAwait(false));
         }
@@ -71,6 +75,10 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or System.ComponentModel.Win32Exception or TimeoutException)
         {
             return new StartOutcome.Refused(TerminalState.Failed, $"The process could not be started: {e.Message}");
+        }
+        finally
+        {
+            _preparing.TryRemove(assignment.Id, out _);
         }
     }
 
@@ -188,7 +196,6 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
                 File.CreateSymbolicLink(Path.Combine(sandbox.Directory, volume.ContainerPath), volume.HostPath);
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);
         var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null);
-        sandbox.Write(record);
 
         using var launcher = new Process { StartInfo = StartInfoOf(assignment, sandbox, user) };
         launcher.Start();

@@ -1,6 +1,7 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using System.Text;
+using CsCheck;
 using Platform.Agent.Fetching;
 
 namespace Platform.Tests.Agent;
@@ -81,6 +82,57 @@ public sealed class ArchiveUnpackingTests : IDisposable
         Assert.Throws<ArchiveRefusedException>(() => Unpack(path, ".tar"));
         Assert.Equal(["a.tar", "root"], Directory.GetFileSystemEntries(_home).Select(x => Path.GetFileName(x)!).Order(StringComparer.Ordinal));
         Assert.False(System.IO.File.Exists("/tmp/platform-out"));
+    }
+
+    private static readonly Gen<string> AnyPath =
+        Gen.Frequency((6, Gen.Const("a")), (6, Gen.Const("b")), (3, Gen.Const("c")), (3, Gen.Const("..")), (1, Gen.Const(".")), (1, Gen.Const(""))).Array[1, 4].Select(x => string.Join('/', x));
+
+    private static readonly Gen<TarEntry> AnyEntry = Gen.Select(Gen.Int[0, 5], AnyPath, AnyPath).Where(x => x.Item2.Length > 0 && x.Item3.Length > 0)
+        .Select(x => x.Item1 switch { 0 => File(x.Item2), 1 => Folder(x.Item2), 2 => Hard(x.Item2, x.Item3), _ => Link(x.Item2, x.Item3) });
+
+    /// <summary>Whatever an archive holds: of what is accepted every link, followed to its end, stays inside; and nothing is made outside.</summary>
+    [Fact]
+    public void No_archive_gets_out()
+    {
+        var accepted = 0;
+        AnyEntry.Array[1, 6].Sample(entries =>
+        {
+            if (Directory.Exists(Root)) Directory.Delete(Root, recursive: true);
+            var path = Tar(entries);
+            try
+            {
+                Unpack(path, ".tar");
+                accepted++;
+            }
+            catch (ArchiveRefusedException)
+            {
+                // what was unpacked so far is thrown away; it is no way out either
+            }
+            foreach (var made in Tree(Root))
+            {
+                var hops = 40;
+                if (Resolved(made, ref hops) is { } end) Assert.StartsWith(Root, end, StringComparison.Ordinal);
+            }
+            Assert.Equal(["a.tar", "root"], Directory.GetFileSystemEntries(_home).Select(x => Path.GetFileName(x)!).Order(StringComparer.Ordinal));
+        }, iter: 1000, threads: 1);
+        Assert.True(accepted > 100, $"only {accepted} were accepted: the property says little");
+    }
+
+    private static IEnumerable<string> Tree(string path) =>
+        new FileInfo(path).LinkTarget is null && Directory.Exists(path) ? Directory.EnumerateFileSystemEntries(path).SelectMany(Tree).Prepend(path) : [path];
+
+    /// <summary>As the kernel does it: each step through whatever is there. Null after too many links, as there.</summary>
+    private static string? Resolved(string path, ref int hops)
+    {
+        var at = "/";
+        foreach (var step in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
+        {
+            at = step == ".." ? Path.GetDirectoryName(at) ?? "/" : step == "." ? at : Path.Combine(at, step);
+            if (new FileInfo(at).LinkTarget is not { } target) continue;
+            if (--hops < 0 || Resolved(Path.Combine(Path.GetDirectoryName(at)!, target), ref hops) is not { } end) return null;
+            at = end;
+        }
+        return at;
     }
 
     [Fact]
