@@ -67,7 +67,7 @@ public sealed class ArtifactTests : IDisposable
         silent.Start();
         await platform.Api.CreateAsync(new JsonObject { ["id"] = "/slow", ["cmd"] = "sleep 1000", ["cpus"] = 0.01, ["mem"] = 16, ["uris"] = new JsonArray($"http://127.0.0.1:{port}/never") });
         var asked = await silent.GetContextAsync().WaitAsync(TimeSpan.FromSeconds(30));
-        Assert.Equal("TASK_STAGING", Assert.Single(await platform.Api.TasksAsync("/slow")).State);
+        Assert.Equal(1, (await platform.Api.AppAsync("/slow")).Staged);
         await Eventually.HoldsAsync("it says what it waits for", async () =>
             (await platform.Api.GetAsync("/v2/apps/slow/tasks")).Json["tasks"]![0]!["detail"]?.GetValue<string>() == $"Fetching http://127.0.0.1:{port}/never");
         await platform.Api.DeleteAsync("/v2/apps/slow");
