@@ -24,10 +24,21 @@ public sealed record HealthState
     public bool Alive => LastSuccessAt is { } success && (LastFailureAt is not { } failure || success > failure);
 }
 
+/// <summary>The verdict of one readiness check of one instance (contract 1.6, 5.6).</summary>
+/// <param name="LastResponse">Only where the check preserves it.</param>
+public sealed record ReadinessState(string Name, bool Ready, ReadinessResponse? LastResponse);
+
+/// <summary>What the task answered; one that could not be asked is shown as 504 with the reason as text.</summary>
+public sealed record ReadinessResponse(int Status, string ContentType, string Body);
+
 /// <summary>What the scheduler wants of one instance on one node: everything the agent needs, and nothing it must ask for.</summary>
 /// <param name="HostPorts">One for each declared port, in order; 0 where the port is not published on the host.</param>
 /// <param name="Env">The complete environment (contract section 4), dependencies' addresses included.</param>
-public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env);
+public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env)
+{
+    /// <summary>A deployment waits for its readiness: the node asks for it until it is there.</summary>
+    public bool AwaitsReadiness { get; init; }
+}
 
 /// <summary>What an agent says of one instance it holds, or held until a moment ago.</summary>
 public sealed record InstanceReport
@@ -38,6 +49,9 @@ public sealed record InstanceReport
     public DateTimeOffset? StartedAt { get; init; }
     public string? ContainerAddress { get; init; }
     public EquatableArray<HealthState> Health { get; init; }
+
+    /// <summary>Empty until its readiness was asked for.</summary>
+    public EquatableArray<ReadinessState> Readiness { get; init; }
 
     /// <summary>What is going on while it is not running yet: pull progress, a wait.</summary>
     public string? Detail { get; init; }

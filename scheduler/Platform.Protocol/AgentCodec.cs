@@ -145,12 +145,16 @@ public static class AgentCodec
         App = UnsafeByteOperations.UnsafeWrap(JsonSerializer.SerializeToUtf8Bytes(assignment.App, Json)),
         HostPorts = { assignment.HostPorts },
         Env = { assignment.Env.ToDictionary() },
+        AwaitsReadiness = assignment.AwaitsReadiness,
     };
 
     private static Assignment Decode(Wire.Assignment assignment) => new(
         InstanceId.Parse(assignment.Id), assignment.Serial, KnownOr(assignment.Goal, Goal.Run),
         JsonSerializer.Deserialize<AppDefinition>(assignment.App.Span, Json) ?? throw new FormatException($"{assignment.Id} has no app"),
-        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env));
+        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env))
+    {
+        AwaitsReadiness = assignment.AwaitsReadiness,
+    };
 
     private static Wire.InstanceReport Encode(InstanceReport report)
     {
@@ -162,6 +166,7 @@ public static class AgentCodec
             StartedAtMs = Milliseconds(report.StartedAt),
             ContainerAddress = report.ContainerAddress ?? "",
             Health = { report.Health.Select(Encode) },
+            Readiness = { report.Readiness.Select(Encode) },
             Detail = report.Detail ?? "",
         };
         if (report.End is { } end) wire.End = Encode(end);
@@ -176,6 +181,7 @@ public static class AgentCodec
         StartedAt = Instant(report.StartedAtMs),
         ContainerAddress = TextOrNull(report.ContainerAddress),
         Health = report.Health.Select(Decode).ToEquatableArray(),
+        Readiness = report.Readiness.Select(Decode).ToEquatableArray(),
         Detail = TextOrNull(report.Detail),
         End = report.End is { } end ? Decode(end) : null,
     };
@@ -199,6 +205,18 @@ public static class AgentCodec
         ConsecutiveFailures = state.ConsecutiveFailures,
         Seen = state.Seen,
     };
+
+    private static Wire.ReadinessState Encode(ReadinessState state)
+    {
+        var wire = new Wire.ReadinessState { Name = state.Name, Ready = state.Ready };
+        if (state.LastResponse is { } response)
+            wire.LastResponse = new Wire.ReadinessResponse { Status = response.Status, ContentType = response.ContentType, Body = response.Body };
+        return wire;
+    }
+
+    private static ReadinessState Decode(Wire.ReadinessState state) => new(
+        state.Name, state.Ready,
+        state.LastResponse is { } response ? new ReadinessResponse(response.Status, response.ContentType, response.Body) : null);
 
     private static Wire.InstanceEnd Encode(InstanceEnd end) => new()
     {

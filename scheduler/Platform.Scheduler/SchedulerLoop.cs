@@ -12,9 +12,10 @@ public sealed record ClusterView(
     ClusterState State,
     ImmutableSortedDictionary<AppId, QueueItem> Queue,
     ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health,
-    ImmutableDictionary<InstanceId, string> Details)
+    ImmutableDictionary<InstanceId, string> Details,
+    ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness)
 {
-    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details);
+    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details, brain.Readiness);
 }
 
 /// <summary>The inbox is full, or the log refuses: nothing was done, and it may be tried again.</summary>

@@ -67,6 +67,9 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     /// <summary>What an instance that does not run yet is waiting for, in its agent's words: the progress of a pull, a retry. Never logged.</summary>
     public ImmutableDictionary<InstanceId, string> Details { get; private set; } = ImmutableDictionary<InstanceId, string>.Empty;
 
+    /// <summary>The newest answers to readiness checks, for the same reason.</summary>
+    public ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness { get; private set; } = ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>>.Empty;
+
     /// <summary>When to look again even if nothing comes in.</summary>
     public DateTimeOffset? NextLookAt
     {
@@ -113,6 +116,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 case SchedulerEvent.InstanceEnded x:
                     _observed.Remove(x.Instance);
                     Health = Health.Remove(x.Instance);
+                    Readiness = Readiness.Remove(x.Instance);
                     Details = Details.Remove(x.Instance);
                     _draining.Remove(x.Instance);
                     break;
@@ -164,6 +168,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     _observed[report.Id] = report;
                     _dirtyInstances.Add(report.Id);
                     Health = Health.SetItem(report.Id, report.Health);
+                    if (!report.Readiness.IsEmpty) Readiness = Readiness.SetItem(report.Id, report.Readiness);
                     Details = report.Detail is { Length: > 0 } detail ? Details.SetItem(report.Id, detail) : Details.Remove(report.Id);
                 }
                 if (x.Complete) Apply(work, Vanished(work.State, x, now));
@@ -286,12 +291,14 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             _events.Add(new Folded(LastBefore, e, State));
             _changes.AddRange(Projections.Changes(LastBefore, e, State));
             if (NodeOf(e) is { } node) _dirtyNodes.Add(node);
+            _dirtyNodes.UnionWith(NodesAskedOtherwise(e));
         }
 
         public IEnumerable<AppId> AppsOf(SchedulerEvent e) => e switch
         {
             SchedulerEvent.InstancePlaced x => [x.App],
-            SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null => OwnerOf(x.Instance),
+            SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null
+                || LastBefore.Instance(x.Instance)?.AwaitsReadiness != State.Instance(x.Instance)?.AwaitsReadiness => OwnerOf(x.Instance),
             SchedulerEvent.InstanceStopRequested x => OwnerOf(x.Instance),
             SchedulerEvent.InstanceEnded x => OwnerOf(x.Instance),
             SchedulerEvent.NodeJoined x => State.Nodes[x.Node.Id].Instances.Select(i => State.Owners[i]),
@@ -304,11 +311,25 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
 
         private IEnumerable<AppId> OwnerOf(InstanceId id) => LastBefore.Owners.TryGetValue(id, out var app) ? [app] : [];
 
+        /// <summary>A deployment that begins or ends changes whom the nodes ask for readiness.</summary>
+        private IEnumerable<NodeId> NodesAskedOtherwise(SchedulerEvent e)
+        {
+            var affected = e switch
+            {
+                SchedulerEvent.DeploymentStarted x => x.Deployment.Affected,
+                SchedulerEvent.DeploymentSucceeded x when LastBefore.Deployments.TryGetValue(x.Deployment, out var d) => d.Affected,
+                SchedulerEvent.DeploymentCancelled x when LastBefore.Deployments.TryGetValue(x.Deployment, out var d) => d.Affected,
+                _ => [],
+            };
+            return affected.Where(State.Apps.ContainsKey).SelectMany(id => State.Apps[id].Instances.Values).Where(i => i.AwaitsReadiness).Select(i => i.Node);
+        }
+
         private NodeId? NodeOf(SchedulerEvent e) => e switch
         {
             SchedulerEvent.InstancePlaced x => x.Node,
             SchedulerEvent.InstanceStopRequested x => State.Instance(x.Instance)?.Node,
             SchedulerEvent.InstanceDrained x => State.Instance(x.Instance)?.Node,
+            SchedulerEvent.InstanceReported x when State.Instance(x.Instance) is { } i && LastBefore.Instance(x.Instance)?.AwaitsReadiness != i.AwaitsReadiness => i.Node,
             SchedulerEvent.InstanceEnded x => LastBefore.Instance(x.Instance)?.Node,
             SchedulerEvent.NodeJoined x => x.Node.Id,
             _ => null,
@@ -327,9 +348,17 @@ internal static class Observations
         var same = report.Phase == instance.Phase
             && report.StartedAt == instance.StartedAt
             && report.ContainerAddress == instance.ContainerAddress
-            && SameVerdicts(instance.Health, report.Health);
-        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now }];
+            && SameVerdicts(instance.Health, report.Health)
+            && SameAnswers(instance, report.Readiness);
+        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health)
+        {
+            At = now, Readiness = report.Readiness,
+        }];
     }
+
+    /// <summary>What was answered changes with every question; only whether it was the right answer matters to the log, and only while somebody waits for it.</summary>
+    private static bool SameAnswers(Instance instance, EquatableArray<ReadinessState> now) =>
+        now.IsEmpty || !instance.AwaitsReadiness || instance.Readiness.Select(r => r.Ready).SequenceEqual(now.Select(r => r.Ready));
 
     private static bool SameVerdicts(EquatableArray<HealthState> old, EquatableArray<HealthState> now) =>
         old.Count == now.Count && old.Zip(now).All(p =>
@@ -357,7 +386,7 @@ internal static class DeploymentProgress
         var done = 0;
         foreach (var instance in app.Instances.Values)
         {
-            var isDone = !instance.IsStopping && app.IsCurrent(instance) && app.IsReady(instance);
+            var isDone = !instance.IsStopping && app.IsCurrent(instance) && app.IsReady(instance) && !instance.AwaitsReadiness;
             if (!state.IsReachable(instance)) continue; // on a lost node it is nobody's surplus: it may never come back
             if (!isDone) return false;
             done++;

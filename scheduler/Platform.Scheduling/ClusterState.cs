@@ -36,6 +36,9 @@ public sealed partial record ClusterState
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
     public AppState? App(AppId id) => Apps.TryGetValue(id, out var app) && !app.Removing ? app : null;
 
+    /// <summary>Only a running deployment has anybody asked whether it is ready.</summary>
+    public bool IsAskedForReadiness(Instance instance) => instance is { AwaitsReadiness: true, IsStopping: false } && DeploymentsOf(instance.App).Any();
+
     public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affects(app));
 
     /// <summary>Counted, because every plan asks for each of its instances, and nearly always the answer is none.</summary>
@@ -110,6 +113,12 @@ public sealed record Instance
     public DateTimeOffset? ReadyAt { get; init; }
     public string? ContainerAddress { get; init; }
     public EquatableArray<HealthState> Health { get; init; }
+
+    /// <summary>It was placed while a deployment of its app ran, and has not been ready since (contract 5.6): deployments wait for it. Whether it is
+    /// published has to do with its health alone.</summary>
+    public bool AwaitsReadiness { get; init; }
+
+    public EquatableArray<ReadinessState> Readiness { get; init; }
 
     [JsonIgnore]
     public bool IsStopping => Goal == Goal.Stop;

@@ -70,12 +70,13 @@ public sealed partial record ClusterState
 
     private ClusterState Place(SchedulerEvent.InstancePlaced x)
     {
+        var app = Apps[x.App];
         var instance = new Instance
         {
             Id = x.Instance, Serial = x.Serial, App = x.App, Version = x.Version, Node = x.Node,
             HostPorts = x.HostPorts, Resources = x.Resources, StagedAt = x.At,
+            AwaitsReadiness = !app.Definition.ReadinessChecks.IsEmpty && DeploymentsOf(x.App).Any(),
         };
-        var app = Apps[x.App];
         var node = Nodes[x.Node];
         var range = (node.Description.TaskPortMin, node.Description.TaskPortMax);
         var drawn = x.HostPorts.Where(p => p >= range.TaskPortMin && p <= range.TaskPortMax).ToList();
@@ -97,6 +98,7 @@ public sealed partial record ClusterState
     private Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
     {
         var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health };
+        if (!x.Readiness.IsEmpty) next = next with { Readiness = x.Readiness, AwaitsReadiness = next.AwaitsReadiness && !x.Readiness.Items.All(r => r.Ready) };
         return next.IsReady(app.DefinitionOf(next)) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
     }
 

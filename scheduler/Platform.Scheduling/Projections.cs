@@ -14,7 +14,10 @@ public static class Projections
     public static Assignment AssignmentOf(ClusterState state, Instance instance, Goal goal, Func<Instance, AppDefinition, EquatableMap> environment)
     {
         var definition = state.Apps[instance.App].DefinitionOf(instance);
-        return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition));
+        return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition))
+        {
+            AwaitsReadiness = state.IsAskedForReadiness(instance),
+        };
     }
 
     /// <summary>The complete desired state of a node.</summary>

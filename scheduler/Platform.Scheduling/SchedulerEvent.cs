@@ -50,7 +50,11 @@ public abstract record SchedulerEvent
 
     /// <summary>What the agent said that matters: a phase, an address, or a health verdict changed. Mere repetition of a probe is not logged.</summary>
     public sealed record InstanceReported(
-        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent;
+        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent
+    {
+        /// <summary>Empty before anybody asked.</summary>
+        public EquatableArray<ReadinessState> Readiness { get; init; }
+    }
 
     public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent;
 

@@ -100,6 +100,7 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
             case AgentAction.Start x: Start(x.Assignment); break;
             case AgentAction.CancelStart x: if (_starting.ContainsKey(x.Id)) _starting[x.Id] = true; break;
             case AgentAction.Probe x: Probe(x); break;
+            case AgentAction.AskReadiness x: Answer(_agentLife, Chance.Seconds(0.001, 0.03), new AgentInput.ReadinessAnswered(x.Id, x.Index, new ReadinessResponse(200, "text/plain", ""))); break;
             case AgentAction.Terminate x: Work(x.Id, () => Terminate(x.Id)); break;
             case AgentAction.Kill x: Work(x.Id, () => Kill(x.Id)); break;
             case AgentAction.Remove x: Work(x.Id, () => Containers.Remove(x.Id)); break;

@@ -123,7 +123,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         if (!state.Nodes.TryGetValue(session.Node, out var node)) return null; // its joining is still on its way into the log, and will mark it dirty
         var wanted = Projections.WantedOn(state, session.Node).ToList();
         var services = EnvironmentBuilder.ServicesOf(_feed.Current);
-        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
+        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != (w.Goal, state.IsAskedForReadiness(w.Instance)))
             .Select(w => Projections.AssignmentOf(state, w.Instance, w.Goal, (instance, app) =>
                 EnvironmentBuilder.Build(app, instance.Id, instance.Node, node.Description.Address, instance.HostPorts, services)))
             .ToEquatableArray();
@@ -134,7 +134,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
         session.NextIsComplete = false;
         foreach (var id in remove) session.Sent.Remove(id);
-        foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
+        foreach (var assignment in upsert) session.Sent[assignment.Id] = (assignment.Goal, assignment.AwaitsReadiness);
         return new DesiredState(state.Revision, complete, state.NextSerial, upsert, remove);
     }
 
@@ -176,7 +176,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         public NodeId Node => node;
         public long Number => number;
         public bool NextIsComplete { get; set; } = true;
-        public Dictionary<InstanceId, Goal> Sent { get; } = [];
+        public Dictionary<InstanceId, (Goal Goal, bool AwaitsReadiness)> Sent { get; } = [];
 
         private int _isDirty = 1;
 
