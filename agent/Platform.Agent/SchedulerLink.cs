@@ -46,6 +46,7 @@ internal sealed partial class SchedulerLink(
     private NodeState _state = NodeState.Nothing;
     private ulong _sequence;
     private bool _wantsWholeTable;
+    private Dictionary<AppId, AppTraffic> _toldTraffic = [];
 
     /// <summary>Whether a scheduler listens now; for the node's own health page.</summary>
     public bool Connected { get; private set; }
@@ -106,6 +107,7 @@ internal sealed partial class SchedulerLink(
         Connected = true;
         LogConnected(address, welcome.ClusterId, welcome.Term);
 
+        _toldTraffic = [];
         var sending = SendAsync(call.RequestStream, welcome.ReportInterval, ended.Token);
         try
         {
@@ -186,8 +188,18 @@ internal sealed partial class SchedulerLink(
             var seen = views.Current;
             var instances = whole ? state.Instances : state.Instances.Where(x => _changed.Contains(x.Id)).ToEquatableArray();
             _changed.Clear();
-            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision);
+            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision)
+            {
+                Traffic = NewTraffic(),
+            };
         }
+    }
+
+    private EquatableArray<AppTraffic> NewTraffic()
+    {
+        var news = views.Traffic().Where(x => _toldTraffic.GetValueOrDefault(x.App) != x).ToEquatableArray();
+        foreach (var traffic in news) _toldTraffic[traffic.App] = traffic;
+        return news;
     }
 
     private async Task WatchViewsAsync(CancellationToken ended)

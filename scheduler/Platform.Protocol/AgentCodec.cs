@@ -12,7 +12,10 @@ public sealed record AgentHello(NodeDescription Node, string? ClusterId, string 
 
 /// <summary>What is, on one node; see NodeReport in agent.proto.</summary>
 public sealed record AgentReport(
-    ulong Sequence, bool Complete, EquatableArray<InstanceReport> Instances, long EndpointRevision, EquatableArray<InstanceId> Draining, long DesiredRevision);
+    ulong Sequence, bool Complete, EquatableArray<InstanceReport> Instances, long EndpointRevision, EquatableArray<InstanceId> Draining, long DesiredRevision)
+{
+    public EquatableArray<AppTraffic> Traffic { get; init; }
+}
 
 /// <summary>What a scheduler says first on a stream.</summary>
 public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval);
@@ -65,12 +68,16 @@ public static class AgentCodec
             EndpointRevision = report.EndpointRevision,
             Draining = { report.Draining.Select(x => x.Text) },
             DesiredRevision = report.DesiredRevision,
+            Traffic = { report.Traffic.Select(x => new Wire.AppTraffic { App = x.App.Path, Requests = x.Requests, Failed = x.Failed }) },
         },
     };
 
     public static AgentReport Decode(Wire.NodeReport report) => new(
         report.Sequence, report.Complete, report.Instances.Select(Decode).ToEquatableArray(), report.EndpointRevision,
-        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision);
+        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision)
+    {
+        Traffic = report.Traffic.Select(x => new AppTraffic(AppId.Parse(x.App), x.Requests, x.Failed)).ToEquatableArray(),
+    };
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()
     {

@@ -7,17 +7,6 @@ using Platform.Scheduling;
 
 namespace Platform.Scheduler;
 
-/// <summary>What readers see: one state with the soft facts that go with it. Taken once and kept for a whole answer.</summary>
-public sealed record ClusterView(
-    ClusterState State,
-    ImmutableSortedDictionary<AppId, QueueItem> Queue,
-    ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health,
-    ImmutableDictionary<InstanceId, string> Details,
-    ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness)
-{
-    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details, brain.Readiness);
-}
-
 /// <summary>The inbox is full, or the log refuses: nothing was done, and it may be tried again.</summary>
 public sealed class SchedulerUnavailableException(string message) : Exception(message);
 

@@ -18,7 +18,11 @@ public abstract record Input
     /// <param name="ServedRevision">The endpoint revision that every view of the node serves at least.</param>
     /// <param name="Draining">Withdrawn instances that still have requests in flight in the node's proxy.</param>
     public sealed record NodeReported(
-        NodeId Node, long Session, bool Complete, EquatableArray<InstanceReport> Instances, long ServedRevision, EquatableArray<InstanceId> Draining) : Input;
+        NodeId Node, long Session, bool Complete, EquatableArray<InstanceReport> Instances, long ServedRevision, EquatableArray<InstanceId> Draining) : Input
+    {
+        /// <summary>The counts of the node's proxy that have changed since its last report; all of them in a link's first.</summary>
+        public EquatableArray<AppTraffic> Traffic { get; init; }
+    }
 }
 
 /// <summary>One event with the states on either side of it.</summary>
@@ -56,6 +60,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     private readonly HashSet<InstanceId> _draining = [.. recovered.Apps.Values.SelectMany(a => a.Instances.Values).Where(i => i is { IsStopping: true, Drained: false }).Select(i => i.Id)];
     private readonly Dictionary<AppId, DateTimeOffset> _wakeAt = [];
     private readonly LaunchQueue _queue = new();
+    private readonly TrafficMeter _traffic = new(recovered);
     private bool _deploymentsDirty = true;
 
     public ClusterState State { get; private set; } = recovered;
@@ -78,7 +83,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (_deploymentsDirty || _dirtyApps.Count > 0 || _dirtyInstances.Count > 0) return DateTimeOffset.MinValue; // work left over: at once
             var times = _wakeAt.Values.Select(at => (DateTimeOffset?)at)
                 .Append(_links.NextLostAt(State))
-                .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling));
+                .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling))
+                .Concat(State.Deployments.Values.Select(d => d.Limit?.Until));
             return times.Min();
         }
     }
@@ -99,6 +105,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             _wakeAt.Remove(due);
             _dirtyApps.Add(due);
         }
+        _deploymentsDirty |= work.State.Deployments.Values.Any(d => d.Limit?.Until <= now);
         for (var round = 0; round < RoundsMax && (_dirtyApps.Count > 0 || _deploymentsDirty); round++)
         {
             PlanDirtyApps(work, now);
@@ -125,6 +132,15 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     break;
                 case SchedulerEvent.InstanceDrained x:
                     _draining.Remove(x.Instance);
+                    break;
+                case SchedulerEvent.DeploymentStarted x:
+                    _traffic.Begin(x.Deployment);
+                    break;
+                case SchedulerEvent.DeploymentSucceeded x:
+                    _traffic.End(x.Deployment);
+                    break;
+                case SchedulerEvent.DeploymentCancelled x:
+                    _traffic.End(x.Deployment);
                     break;
                 case SchedulerEvent.AppTerminated x:
                     _queue.Remove(x.App);
@@ -162,6 +178,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 break;
             case Input.NodeReported x when _links.Report(x, now):
                 _heard.Add(x.Node);
+                _traffic.Take(x.Node, x.Traffic);
                 foreach (var report in x.Instances)
                 {
                     if (work.State.Instance(report.Id) is not { } known || known.Node != x.Node) continue;
@@ -235,18 +252,37 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         if (!_deploymentsDirty) return;
         _deploymentsDirty = false;
         foreach (var deployment in work.State.Deployments.Values)
-            Apply(work, DeploymentProgress.Next(work.State, deployment, now));
+        {
+            if (!work.State.Deployments.ContainsKey(deployment.Id)) continue; // another's rollback has ended it
+            var progress = DeploymentProgress.Next(work.State, deployment, now).ToList();
+            Apply(work, progress);
+            if (progress.Count == 0 && deployment.Limit?.Until <= now) Apply(work, Decider.GiveUp(work.State, deployment, WhyLate(work, deployment, now), settings, now));
+        }
+    }
+
+    private string WhyLate(Work work, Deployment deployment, DateTimeOffset now)
+    {
+        var view = new ClusterView(work.State, Queue, Health, Details, Readiness);
+        var waits = DeploymentWaits.Of(view, deployment, now).Take(3).Select(w => $"{w.App}: {w.Reasons[0].Text}");
+        return FormattableString.Invariant($"The deployment has not succeeded within {deployment.Limit!.Seconds:0.###} s; {string.Join("; ", waits)}");
     }
 
     private void Apply(Work work, IEnumerable<SchedulerEvent> events)
     {
         foreach (var e in events)
         {
-            work.Fold(e);
+            work.Fold(WithTraffic(e));
             _deploymentsDirty = true;
             MarkDirty(work, e);
         }
     }
+
+    private SchedulerEvent WithTraffic(SchedulerEvent e) => e switch
+    {
+        SchedulerEvent.DeploymentSucceeded x => x with { Traffic = _traffic.Since(x.Deployment) },
+        SchedulerEvent.DeploymentCancelled x => x with { Traffic = _traffic.Since(x.Deployment) },
+        _ => e,
+    };
 
     /// <summary>Events only say what to look at again; every decision reads the whole state.</summary>
     private void MarkDirty(Work work, SchedulerEvent e)
@@ -378,7 +414,7 @@ internal static class DeploymentProgress
             : [done, new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now }];
     }
 
-    private static bool IsDone(ClusterState state, DeploymentAction action)
+    public static bool IsDone(ClusterState state, DeploymentAction action)
     {
         if (action.Action == DeploymentActionKind.StartApplication || !state.Apps.TryGetValue(action.App, out var app)) return true;
         if (app.Removing || action.Action == DeploymentActionKind.StopApplication) return false; // done when the app is gone

@@ -28,6 +28,9 @@ public sealed partial record ClusterState
     public ImmutableSortedDictionary<NodeId, Node> Nodes { get; init; } = ImmutableSortedDictionary<NodeId, Node>.Empty;
     public ImmutableSortedDictionary<string, Deployment> Deployments { get; init; } = ImmutableSortedDictionary.Create<string, Deployment>(StringComparer.Ordinal);
 
+    /// <summary>What is remembered of deployments, oldest first; those that run are among them.</summary>
+    public ImmutableList<DeploymentRecord> Records { get; init; } = [];
+
     /// <summary>Which app each live instance belongs to.</summary>
     public ImmutableDictionary<InstanceId, AppId> Owners { get; init; } = ImmutableDictionary<InstanceId, AppId>.Empty;
 
@@ -157,6 +160,12 @@ public sealed record Deployment
     public required DateTimeOffset StartedAt { get; init; }
     public EquatableArray<DeploymentStep> Steps { get; init; }
     public EquatableArray<OriginalApp> Originals { get; init; }
+
+    /// <summary>Null: it may take for ever.</summary>
+    public DeploymentLimit? Limit { get; init; }
+
+    /// <summary>The deployment that this one undoes.</summary>
+    public string? RollbackOf { get; init; }
 
     /// <summary>Counts from 1; 0 before the first step began.</summary>
     public int CurrentStep { get; init; }

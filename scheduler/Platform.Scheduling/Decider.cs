@@ -15,6 +15,12 @@ public sealed record SchedulerSettings
 
     /// <summary>The longest that a withdrawn instance waits for the proxies to finish its requests.</summary>
     public TimeSpan DrainCeiling { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>When a deployment is given up whose apps do not say (<see cref="DeploymentPolicy"/>); null = never.</summary>
+    public TimeSpan? DeployTimeout { get; init; }
+
+    /// <summary>Whether a deployment that is given up is undone, where its apps do not say.</summary>
+    public bool AutoRollback { get; init; }
 }
 
 /// <summary>Commands become events or refusals. All problems are told at once, and a refusal leaves no trace.</summary>
@@ -129,13 +135,25 @@ public static class Decider
             return Refuse(RejectCode.NotFound, $"DeploymentPlan {x.Deployment} does not exist");
         if (x.Force)
             return new Decision.Accepted(
-                [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now }], Reply.Done);
+                [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now, Outcome = DeploymentOutcome.Cancelled }], Reply.Done);
 
-        change.CancelAnyway(deployment);
-        foreach (var original in deployment.Originals)
-            if (original.Definition is { } definition) change.Set(definition);
-            else if (change.State.App(original.App) is not null) change.Remove(original.App);
+        change.Undo(deployment, new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was rolled back") { At = change.Now, Outcome = DeploymentOutcome.RolledBack });
         return change.Decide(force: true);
+    }
+
+    /// <summary>A deployment whose time is up ends, and if its apps want that, another one undoes it: like a cancellation without force.</summary>
+    internal static EquatableArray<SchedulerEvent> GiveUp(ClusterState state, Deployment deployment, string why, SchedulerSettings settings, DateTimeOffset now)
+    {
+        var ended = new SchedulerEvent.DeploymentCancelled(deployment.Id, why) { At = now, Outcome = DeploymentOutcome.TimedOut };
+        if (deployment.Limit is not { Rollback: true }) return [ended];
+        var change = new RootChange(state, settings, ChangeOrigin.Internal, now);
+        change.Undo(deployment, ended with { Reason = $"{why}; it is rolled back" });
+        return change.Decide(force: true) switch
+        {
+            Decision.Accepted accepted => accepted.Events,
+            Decision.Refused refused => [ended with { Reason = $"{why}; it could not be rolled back: {refused.Rejection.Message}" }],
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
     }
 
     private static Decision ResetDelay(ClusterState state, Command.ResetDelay x, DateTimeOffset now)
@@ -169,7 +187,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     private readonly SortedDictionary<AppId, AppDefinition> _set = [];
     private readonly SortedSet<AppId> _removed = [];
     private readonly HashSet<AppId> _restarted = [];
-    private Deployment? _cancelled;
+    private SchedulerEvent.DeploymentCancelled? _undone;
 
     public ClusterState State => state;
     public DateTimeOffset Now => now;
@@ -186,8 +204,14 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         _restarted.Add(definition.Id);
     }
 
-    /// <summary>Whatever the change comes to, this deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
-    public void CancelAnyway(Deployment deployment) => _cancelled = deployment;
+    /// <summary>Sets its apps back. Whatever that comes to, the deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
+    public void Undo(Deployment deployment, SchedulerEvent.DeploymentCancelled end)
+    {
+        _undone = end;
+        foreach (var original in deployment.Originals)
+            if (original.Definition is { } definition) Set(definition);
+            else if (state.App(original.App) is not null) Remove(original.App);
+    }
 
     public Decision Decide(bool force, bool created = false)
     {
@@ -214,16 +238,19 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             StartedAt = now,
             Steps = DeploymentPlan.Steps(before, after),
             Originals = touched.Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
+            RollbackOf = _undone?.Deployment,
         };
         var affected = deployment.Affected.ToHashSet();
-        var conflicts = state.Deployments.Values.Where(d => d.Id == _cancelled?.Id || d.Affected.Any(affected.Contains)).ToList();
+        deployment = deployment with { Limit = DeploymentLimit.Of(affected.Where(after.ContainsKey).Select(id => after[id]), _undone is not null, settings, now) };
+        var conflicts = state.Deployments.Values.Where(d => d.Id == _undone?.Deployment || d.Affected.Any(affected.Contains)).ToList();
         if (conflicts.Count > 0 && !force)
             return new Decision.Refused(new Rejection(RejectCode.Locked, LockedMessage) { Deployments = conflicts.Select(d => d.Id).ToEquatableArray() });
         if (state.Deployments.Count - conflicts.Count >= settings.DeploymentsMax)
             return Decider.Refuse(RejectCode.TooMany, $"Max number ({settings.DeploymentsMax}) of running deployments is achieved. Wait for existing deployments to complete or cancel one.");
 
         var events = conflicts
-            .Select(SchedulerEvent (d) => new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now })
+            .Select(SchedulerEvent (d) => d.Id == _undone?.Deployment ? _undone
+                : new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now, Outcome = DeploymentOutcome.Overtaken })
             .Append(new SchedulerEvent.DeploymentStarted(
                 deployment, _set.Keys.Select(id => after[id]).Where(d => d.Version == Version).ToEquatableArray(), _removed.ToEquatableArray(), origin) { At = now });
         if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });

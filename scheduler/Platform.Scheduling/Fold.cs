@@ -28,7 +28,7 @@ public sealed partial record ClusterState
             SchedulerEvent.NodeLost x => Lose(x),
             _ => throw new UnreachableException($"{e}"),
         };
-        return next with { Revision = Revision + 1 };
+        return next with { Revision = Revision + 1, Records = Records.With(e, this) };
     }
 
     private ClusterState Start(SchedulerEvent.DeploymentStarted x)

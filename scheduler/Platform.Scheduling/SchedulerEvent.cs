@@ -37,8 +37,17 @@ public abstract record SchedulerEvent
 
     public sealed record DeploymentStepStarted(string Deployment, int Step) : SchedulerEvent;
     public sealed record DeploymentStepSucceeded(string Deployment, int Step) : SchedulerEvent;
-    public sealed record DeploymentSucceeded(string Deployment) : SchedulerEvent;
-    public sealed record DeploymentCancelled(string Deployment, string Reason) : SchedulerEvent;
+    public sealed record DeploymentSucceeded(string Deployment) : SchedulerEvent
+    {
+        public DeploymentTraffic? Traffic { get; init; }
+    }
+
+    /// <summary>It ended without having come about. <see cref="Outcome"/> says how; null in logs of versions that did not.</summary>
+    public sealed record DeploymentCancelled(string Deployment, string Reason) : SchedulerEvent
+    {
+        public DeploymentOutcome? Outcome { get; init; }
+        public DeploymentTraffic? Traffic { get; init; }
+    }
 
     /// <summary>A removed app's last instance is gone.</summary>
     public sealed record AppTerminated(AppId App) : SchedulerEvent;

@@ -21,6 +21,7 @@ public sealed partial class RestApi
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
+    private readonly ExplainEndpoints _explanations;
     private readonly EventStream _events;
 
     public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
@@ -29,7 +30,8 @@ public sealed partial class RestApi
         var door = new CommandDoor(loop, hub, options, time);
         _apps = new AppsEndpoints(door, time);
         _tasks = new TasksEndpoints(door);
-        _deployments = new DeploymentsEndpoints(door);
+        _deployments = new DeploymentsEndpoints(door, time);
+        _explanations = new ExplainEndpoints(time);
         _queue = new QueueEndpoints(door, time);
         _events = new EventStream(hub, time);
     }
@@ -97,7 +99,9 @@ public sealed partial class RestApi
         ["v2", "apps", .. var path] => AppAsync(call, path),
         ["v2", "tasks"] => Read(call, () => TasksEndpoints.List(call)),
         ["v2", "tasks", "delete"] => call.Method == HttpMethods.Post ? _tasks.KillSeveralAsync(call) : NotAllowed("POST"),
-        ["v2", "deployments"] => Read(call, () => DeploymentsEndpoints.List(call)),
+        ["v2", "deployments"] => Read(call, () => _deployments.List(call)),
+        ["v2", "deployments", "records"] => Read(call, () => DeploymentRecordsEndpoints.List(call)),
+        ["v2", "deployments", "records", var id] => Read(call, () => DeploymentRecordsEndpoints.Get(call, id)),
         ["v2", "deployments", var id] => call.Method == HttpMethods.Delete ? _deployments.CancelAsync(call, id) : NotAllowed("DELETE"),
         ["v2", "queue"] => Read(call, () => _queue.List(call)),
         ["v2", "queue", .. { Length: > 0 } path, "delay"] => call.Method == HttpMethods.Delete ? _queue.ResetDelayAsync(call, path) : NotAllowed("DELETE"),
@@ -126,6 +130,8 @@ public sealed partial class RestApi
         ("GET", [.. { Length: > 0 } id, "versions"]) => Task.FromResult(AppsEndpoints.Versions(call, id)),
         ("GET", [.. { Length: > 0 } id, "versions", var version]) => Task.FromResult(AppsEndpoints.Version(call, id, version)),
         ("POST", [.. { Length: > 0 } id, "restart"]) => _apps.RestartAsync(call, id),
+        // Our own word, and so no id may be lost to it: an app of that name comes first.
+        ("GET", [.. { Length: > 0 } id, "explain"]) when AppsEndpoints.Find(call, path) is null => Task.FromResult(_explanations.Get(call, id)),
         ("GET", [.. var group, "*"]) => Task.FromResult(_apps.ListGroup(call, group)),
         ("GET", _) => Task.FromResult(_apps.Get(call, path)),
         ("PUT", _) => _apps.WriteAsync(call, path, patch: false),

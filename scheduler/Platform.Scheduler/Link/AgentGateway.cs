@@ -88,7 +88,10 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 {
                     var report = AgentCodec.Decode(wire);
                     await _loop.TellAsync(new Input.NodeReported(
-                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining), ending.Token).ConfigureAwait(false);
+                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining)
+                    {
+                        Traffic = report.Traffic,
+                    }, ending.Token).ConfigureAwait(false);
                 }
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException or IOException)
