@@ -27,7 +27,7 @@ public sealed class SchedulerEventTests
 
     private static readonly Deployment Deployment = new()
     {
-        Id = "d1", Version = Version, StartedAt = At, Originals = [new OriginalApp(App.Id, null)],
+        Id = "d1", Version = Version, StartedAt = At, Limit = new DeploymentLimit(At, 300, true), RollbackOf = "d0", Originals = [new OriginalApp(App.Id, null)],
         Steps = [new DeploymentStep([new DeploymentAction(DeploymentActionKind.StartApplication, App.Id)]), new DeploymentStep([new DeploymentAction(DeploymentActionKind.ScaleApplication, App.Id)])],
     };
 
@@ -40,14 +40,14 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.DeploymentStepStarted("d1", 1) { At = At },
         new SchedulerEvent.DeploymentStepSucceeded("d1", 1) { At = At },
         new SchedulerEvent.InstancePlaced(Id, 7, App.Id, Version, Node, [31000], new Resources(0.5, 64, 0)) { At = At },
-        new SchedulerEvent.InstanceReported(Id, Phase.Running, At, "172.18.0.2", [Alive]) { At = At },
+        new SchedulerEvent.InstanceReported(Id, Phase.Running, At, "172.18.0.2", [Alive]) { At = At, Readiness = [new ReadinessState("warm", false, new ReadinessResponse(503, "text/plain", "not yet"))] },
         new SchedulerEvent.NodeLost(Node) { At = At },
         new SchedulerEvent.InstanceStopRequested(Id, StopReason.Replaced) { At = At },
         new SchedulerEvent.InstanceDrained(Id, true) { At = At },
         new SchedulerEvent.InstanceEnded(Id, new InstanceEnd(TerminalState.Failed, "Container exited with status 137 (SIGKILL)", 137, true, false, At)) { At = At },
         new SchedulerEvent.LaunchDelayReset(App.Id) { At = At },
-        new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At },
-        new SchedulerEvent.DeploymentSucceeded("d1") { At = At },
+        new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At, Outcome = DeploymentOutcome.TimedOut, Traffic = new DeploymentTraffic(100, 1, true) },
+        new SchedulerEvent.DeploymentSucceeded("d1") { At = At, Traffic = new DeploymentTraffic(100, 0, false) },
         new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
     ];
 
@@ -81,6 +81,14 @@ public sealed class SchedulerEventTests
         Assert.Equal(Of(kind), SchedulerJson.ReadEvent(written));
         Golden.Check($"scheduling/events/{kind}.json", JsonNode.Parse(written)!.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
         Assert.Equal(Of(kind), SchedulerJson.ReadEvent(Encoding.UTF8.GetBytes(Golden.Read($"scheduling/events/{kind}.json"))));
+    }
+
+    /// <summary>As versions wrote it that knew neither how a deployment ended nor its traffic.</summary>
+    [Fact]
+    public void An_older_form_is_read_too()
+    {
+        var e = SchedulerJson.ReadEvent("""{"kind":"deployment-cancelled","deployment":"d1","reason":"why","at":"2026-01-02T03:04:05.678+00:00"}"""u8);
+        Assert.Equal(new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At }, e);
     }
 
     [Fact]
