@@ -30,7 +30,10 @@ internal static class PlatformUp
 
         var socket = LinkSocket(options.Data);
         await using var scheduler = await SchedulerHost.CreateAsync(
-            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max }),
+            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings
+            {
+                ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max, DeployTimeout = options.DeployTimeout, AutoRollback = options.AutoRollback,
+            }),
             loggers, TimeProvider.System, stop.Token).ConfigureAwait(false);
         await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);

@@ -20,6 +20,8 @@ internal static class UpCommand
         ("service-ports", "Service ports to give to apps (default 10000-20000)"),
         ("domain", "Where apps are named in DNS (default marathon.mesos)"),
         ("runtime", "docker, process or auto (default auto: what there is)"),
+        ("deploy-timeout", "Give a deployment up after this time, such as 10m, unless its apps say otherwise (default: never)"),
+        ("auto-rollback", "true: undo a deployment that is given up, unless its apps say otherwise (default false)"),
     ];
 
     public static Command Make(Func<UpOptions, CancellationToken, Task<int>> run)

@@ -38,6 +38,10 @@ public sealed record UpOptions
     public RuntimeChoice Runtime { get; init; }
     public bool StopTasksOnExit { get; init; }
 
+    /// <summary>Null: deployments may take for ever.</summary>
+    public TimeSpan? DeployTimeout { get; init; }
+    public bool AutoRollback { get; init; }
+
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
@@ -60,6 +64,8 @@ public sealed record UpOptions
             Domain = Domain(),
             Runtime = Runtime(),
             StopTasksOnExit = text("stop-tasks-on-exit") is "true",
+            DeployTimeout = Timeout(),
+            AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
         };
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
@@ -108,6 +114,21 @@ public sealed record UpOptions
             if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
+        }
+
+        TimeSpan? Timeout()
+        {
+            if (text("deploy-timeout") is not { } said) return null;
+            if (DeploymentPolicy.TryParse(said, out var timeout)) return timeout;
+            problems.Add($"--deploy-timeout {said}: a time from 1 second to 30 days is wanted, such as 300 or 5m");
+            return null;
+        }
+
+        bool YesOrNo(string flag)
+        {
+            var said = text(flag) ?? "false";
+            if (said is not ("true" or "false")) problems.Add($"--{flag} {said}: true or false is wanted");
+            return said == "true";
         }
 
         RuntimeChoice Runtime()

@@ -184,7 +184,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     if (work.State.Instance(report.Id) is not { } known || known.Node != x.Node) continue;
                     _observed[report.Id] = report;
                     _dirtyInstances.Add(report.Id);
-                    Health = Health.SetItem(report.Id, report.Health);
+                    if (!Health.TryGetValue(report.Id, out var health) || health != report.Health) Health = Health.SetItem(report.Id, report.Health);
                     if (!report.Readiness.IsEmpty) Readiness = Readiness.SetItem(report.Id, report.Readiness);
                     Details = report.Detail is { Length: > 0 } detail ? Details.SetItem(report.Id, detail) : Details.Remove(report.Id);
                 }
@@ -295,8 +295,11 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             case SchedulerEvent.DeploymentStepStarted x when work.State.Deployments.TryGetValue(x.Deployment, out var d):
                 _dirtyApps.UnionWith(d.Affected);
                 break;
-            case SchedulerEvent.DeploymentSucceeded or SchedulerEvent.DeploymentCancelled:
-                _dirtyApps.UnionWith(work.LastBefore.Deployments.Values.SelectMany(d => d.Affected));
+            case SchedulerEvent.DeploymentSucceeded x when work.LastBefore.Deployments.TryGetValue(x.Deployment, out var d):
+                _dirtyApps.UnionWith(d.Affected);
+                break;
+            case SchedulerEvent.DeploymentCancelled x when work.LastBefore.Deployments.TryGetValue(x.Deployment, out var d):
+                _dirtyApps.UnionWith(d.Affected);
                 break;
             case SchedulerEvent.InstanceEnded:
             case SchedulerEvent.NodeJoined:

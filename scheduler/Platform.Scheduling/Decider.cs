@@ -260,8 +260,8 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     /// <summary>Gives a definition its service ports and its version (contract 2.5, 2.9).</summary>
     private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, IEnumerable<AppDefinition> others, List<Problem> problems)
     {
-        var used = others.Where(a => a.Id != definition.Id).SelectMany(a => a.Ports.Items).Select(p => p.ServicePort)
-            .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => a.Definition.Ports.Items).Select(p => p.ServicePort))
+        var used = others.Where(a => a.Id != definition.Id).SelectMany(ServicePorts.Of)
+            .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => ServicePorts.Of(a.Definition)))
             .ToHashSet();
         if (!ServicePorts.TryAssign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax, out var assigned, out var problem))
         {
