@@ -14,7 +14,8 @@ internal sealed record ReadinessAsk(DateTimeOffset? NextAt, bool InFlight, Readi
 
     public bool IsDue(DateTimeOffset now) => IsOpen && !InFlight && !(NextAt > now);
 
-    public ReadinessAsk Asked(ReadinessCheck check, DateTimeOffset now) => this with { NextAt = now + TimeSpan.FromSeconds(check.IntervalSeconds), InFlight = true };
+    public ReadinessAsk Asked(ReadinessCheck check, DateTimeOffset now) =>
+        this with { NextAt = now + TimeSpan.FromSeconds(check.IntervalSeconds), InFlight = true };
 
     public ReadinessAsk Answered(ReadinessCheck check, ReadinessResponse response) => this with
     {

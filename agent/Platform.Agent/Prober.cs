@@ -71,7 +71,9 @@ internal sealed class Prober : IDisposable
         }
     }
 
-    /// <summary>Contract 5.6: what the task answered; 504 with the reason if it could not be asked. Always within the check's timeout once there is room.</summary>
+    /// <summary>
+    /// Contract 5.6: what the task answered; 504 with the reason if it could not be asked. Always within the check's timeout once there is room.
+    /// </summary>
     public async Task<ReadinessResponse> AskAsync(AgentAction.AskReadiness ask, CancellationToken stopping)
     {
         if (ask.Address is null || ask.Port == 0) return NotAsked("The task has no address or port to be asked at");
@@ -82,7 +84,8 @@ internal sealed class Prober : IDisposable
             limit.CancelAfter(TimeSpan.FromSeconds(ask.Check.TimeoutSeconds));
             using var response = await SendAsync(ask.Check.Https ? "https" : "http", ask.Address, ask.Port, ask.Check.Path, limit.Token).ConfigureAwait(false);
             var body = await ReadAsync(response, limit.Token).ConfigureAwait(false);
-            return new ReadinessResponse((int)response.StatusCode, response.Content.Headers.ContentType?.ToString() ?? "text/plain", Encoding.UTF8.GetString(body.Span));
+            var contentType = response.Content.Headers.ContentType?.ToString() ?? "text/plain";
+            return new ReadinessResponse((int)response.StatusCode, contentType, Encoding.UTF8.GetString(body.Span));
         }
         catch (OperationCanceledException) when (!stopping.IsCancellationRequested)
         {
@@ -144,7 +147,12 @@ internal sealed class Prober : IDisposable
         var buffer = new byte[2 * BodyKept];
         using var body = await response.Content.ReadAsStreamAsync(limit).ConfigureAwait(false);
         var total = 0;
-        while (total < BodyMax && await body.ReadAsync(buffer.AsMemory(Math.Min(total, BodyKept)), limit).ConfigureAwait(false) is var count and > 0) total += count;
+        while (total < BodyMax)
+        {
+            var count = await body.ReadAsync(buffer.AsMemory(Math.Min(total, BodyKept)), limit).ConfigureAwait(false);
+            if (count == 0) break;
+            total += count;
+        }
         return buffer.AsMemory(0, Math.Min(total, BodyKept));
     }
 }

@@ -197,9 +197,9 @@ internal sealed partial class SchedulerLink(
 
     private EquatableArray<AppTraffic> NewTraffic()
     {
-        var news = views.Traffic().Where(x => _toldTraffic.GetValueOrDefault(x.App) != x).ToEquatableArray();
-        foreach (var traffic in news) _toldTraffic[traffic.App] = traffic;
-        return news;
+        var told = _toldTraffic;
+        _toldTraffic = views.Traffic().ToDictionary(x => x.App); // and so an app that is gone is forgotten
+        return _toldTraffic.Values.Where(x => told.GetValueOrDefault(x.App) != x).ToEquatableArray();
     }
 
     private async Task WatchViewsAsync(CancellationToken ended)

@@ -59,7 +59,8 @@ public sealed partial class EdgeProxy : IAsyncDisposable
     public IPEndPoint EdgeEndPoint => new(_options.EdgeEndPoint.Address, _routes.EdgePort);
 
     private IEnumerable<AppTraffic> Traffic() => _routes.Table.Apps
-        .Select(app => new AppTraffic(app.Source.Service.App, app.Ports.Sum(p => p.Tally.Requests), app.Ports.Sum(p => p.Tally.Unanswered + p.Tally.ServerErrors)))
+        .Select(app => new AppTraffic(
+            app.Source.Service.App, app.Ports.Sum(p => p.Tally.Requests), app.Ports.Sum(p => p.Tally.Unanswered + p.Tally.ServerErrors)))
         .Where(traffic => traffic.Requests > 0);
 
     internal LiveRoutes Routes => _routes;

@@ -32,7 +32,8 @@ internal static class PlatformUp
         await using var scheduler = await SchedulerHost.CreateAsync(
             new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings
             {
-                ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max, DeployTimeout = options.DeployTimeout, AutoRollback = options.AutoRollback,
+                ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max,
+                DeployTimeout = options.DeployTimeout, AutoRollback = options.AutoRollback,
             }),
             loggers, TimeProvider.System, stop.Token).ConfigureAwait(false);
         await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);

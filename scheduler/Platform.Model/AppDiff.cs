@@ -16,7 +16,8 @@ public sealed record AppDiff(AppId App, AppVersion? From, AppVersion? To, Equata
     {
         if (before is null || after is null) return new AppDiff(id, before?.Version, after?.Version, default, 0);
         var (old, now) = (Flat(before), Flat(after));
-        var differing = old.Keys.Union(now.Keys).Where(path => old.GetValueOrDefault(path) != now.GetValueOrDefault(path)).Order(StringComparer.Ordinal).ToList();
+        var differing = old.Keys.Union(now.Keys).Where(path => old.GetValueOrDefault(path) != now.GetValueOrDefault(path))
+            .Order(StringComparer.Ordinal).ToList();
         var fields = differing.Take(FieldsMax).Select(path => new FieldDiff(path, Short(old.GetValueOrDefault(path)), Short(now.GetValueOrDefault(path))));
         return new AppDiff(id, before.Version, after.Version, fields.ToEquatableArray(), Math.Max(0, differing.Count - FieldsMax));
     }

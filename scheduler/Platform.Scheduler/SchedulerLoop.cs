@@ -107,7 +107,9 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
         if (brain.State.Revision - _snapshotRevision >= SnapshotEvery) _snapshot = SnapshotIfRoomAsync(brain.State, stopping);
     }
 
-    /// <summary>Beside the loop, which goes on meanwhile: the state is immutable, and writing a large one down takes longer than a caller should wait.</summary>
+    /// <summary>
+    /// Beside the loop, which goes on meanwhile: the state is immutable, and writing a large one down takes longer than a caller should wait.
+    /// </summary>
     private async Task SnapshotIfRoomAsync(ClusterState state, CancellationToken stopping)
     {
         try

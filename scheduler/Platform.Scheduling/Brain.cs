@@ -73,7 +73,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     public ImmutableDictionary<InstanceId, string> Details { get; private set; } = ImmutableDictionary<InstanceId, string>.Empty;
 
     /// <summary>The newest answers to readiness checks, for the same reason.</summary>
-    public ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness { get; private set; } = ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>>.Empty;
+    public ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness { get; private set; } =
+        ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>>.Empty;
 
     /// <summary>When to look again even if nothing comes in.</summary>
     public DateTimeOffset? NextLookAt
@@ -143,6 +144,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     _traffic.End(x.Deployment);
                     break;
                 case SchedulerEvent.AppTerminated x:
+                    _traffic.Forget(x.App);
                     _queue.Remove(x.App);
                     _wakeAt.Remove(x.App);
                     break;
@@ -256,7 +258,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (!work.State.Deployments.ContainsKey(deployment.Id)) continue; // another's rollback has ended it
             var progress = DeploymentProgress.Next(work.State, deployment, now).ToList();
             Apply(work, progress);
-            if (progress.Count == 0 && deployment.Limit?.Until <= now) Apply(work, Decider.GiveUp(work.State, deployment, WhyLate(work, deployment, now), settings, now));
+            if (progress.Count == 0 && deployment.Limit?.Until <= now)
+                Apply(work, Decider.GiveUp(work.State, deployment, WhyLate(work, deployment, now), settings, now));
         }
     }
 
@@ -368,7 +371,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             SchedulerEvent.InstancePlaced x => x.Node,
             SchedulerEvent.InstanceStopRequested x => State.Instance(x.Instance)?.Node,
             SchedulerEvent.InstanceDrained x => State.Instance(x.Instance)?.Node,
-            SchedulerEvent.InstanceReported x when State.Instance(x.Instance) is { } i && LastBefore.Instance(x.Instance)?.AwaitsReadiness != i.AwaitsReadiness => i.Node,
+            SchedulerEvent.InstanceReported x when State.Instance(x.Instance) is { } i
+                && LastBefore.Instance(x.Instance)?.AwaitsReadiness != i.AwaitsReadiness => i.Node,
             SchedulerEvent.InstanceEnded x => LastBefore.Instance(x.Instance)?.Node,
             SchedulerEvent.NodeJoined x => x.Node.Id,
             _ => null,
@@ -395,7 +399,9 @@ internal static class Observations
         }];
     }
 
-    /// <summary>What was answered changes with every question; only whether it was the right answer matters to the log, and only while somebody waits for it.</summary>
+    /// <summary>
+    /// What was answered changes with every question; only whether it was the right answer matters to the log, and only while somebody waits for it.
+    /// </summary>
     private static bool SameAnswers(Instance instance, EquatableArray<ReadinessState> now) =>
         now.IsEmpty || !instance.AwaitsReadiness || instance.Readiness.Select(r => r.Ready).SequenceEqual(now.Select(r => r.Ready));
 

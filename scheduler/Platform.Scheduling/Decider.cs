@@ -133,12 +133,12 @@ public static class Decider
     {
         if (!change.State.Deployments.TryGetValue(x.Deployment, out var deployment))
             return Refuse(RejectCode.NotFound, $"DeploymentPlan {x.Deployment} does not exist");
-        if (x.Force)
-            return new Decision.Accepted(
-                [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now, Outcome = DeploymentOutcome.Cancelled }], Reply.Done);
+        if (x.Force) return new Decision.Accepted([End("The deployment was cancelled", DeploymentOutcome.Cancelled)], Reply.Done);
 
-        change.Undo(deployment, new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was rolled back") { At = change.Now, Outcome = DeploymentOutcome.RolledBack });
+        change.Undo(deployment, End("The deployment was rolled back", DeploymentOutcome.RolledBack));
         return change.Decide(force: true);
+
+        SchedulerEvent.DeploymentCancelled End(string why, DeploymentOutcome outcome) => new(deployment.Id, why) { At = change.Now, Outcome = outcome };
     }
 
     /// <summary>A deployment whose time is up ends, and if its apps want that, another one undoes it: like a cancellation without force.</summary>
@@ -241,7 +241,8 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             RollbackOf = _undone?.Deployment,
         };
         var affected = deployment.Affected.ToHashSet();
-        deployment = deployment with { Limit = DeploymentLimit.Of(affected.Where(after.ContainsKey).Select(id => after[id]), _undone is not null, settings, now) };
+        var remaining = affected.Where(after.ContainsKey).Select(id => after[id]);
+        deployment = deployment with { Limit = DeploymentLimit.Of(remaining, isRollback: _undone is not null, settings, now) };
         var conflicts = state.Deployments.Values.Where(d => d.Id == _undone?.Deployment || d.Affected.Any(affected.Contains)).ToList();
         if (conflicts.Count > 0 && !force)
             return new Decision.Refused(new Rejection(RejectCode.Locked, LockedMessage) { Deployments = conflicts.Select(d => d.Id).ToEquatableArray() });
@@ -250,7 +251,10 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
 
         var events = conflicts
             .Select(SchedulerEvent (d) => d.Id == _undone?.Deployment ? _undone
-                : new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now, Outcome = DeploymentOutcome.Overtaken })
+                : new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}")
+                {
+                    At = now, Outcome = DeploymentOutcome.Overtaken,
+                })
             .Append(new SchedulerEvent.DeploymentStarted(
                 deployment, _set.Keys.Select(id => after[id]).Where(d => d.Version == Version).ToEquatableArray(), _removed.ToEquatableArray(), origin) { At = now });
         if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });

@@ -58,7 +58,8 @@ internal static class DeploymentRecords
         SchedulerEvent.DeploymentStepStarted x => Changed(records, x.Deployment, r => r with { Steps = Step(r, x.Step, s => s with { StartedAt = x.At }) }),
         SchedulerEvent.DeploymentStepSucceeded x => Changed(records, x.Deployment, r => r with { Steps = Step(r, x.Step, s => s with { EndedAt = x.At }) }),
         SchedulerEvent.DeploymentSucceeded x => Changed(records, x.Deployment, r => Ended(r, x.At, DeploymentOutcome.Succeeded, null, x.Traffic)),
-        SchedulerEvent.DeploymentCancelled x => Changed(records, x.Deployment, r => Ended(r, x.At, x.Outcome ?? DeploymentOutcome.Cancelled, x.Reason, x.Traffic)),
+        SchedulerEvent.DeploymentCancelled x =>
+            Changed(records, x.Deployment, r => Ended(r, x.At, x.Outcome ?? DeploymentOutcome.Cancelled, x.Reason, x.Traffic)),
         _ => records,
     };
 
@@ -74,7 +75,8 @@ internal static class DeploymentRecords
             Origin = x.Origin,
             RollbackOf = x.Deployment.RollbackOf,
             Apps = x.Deployment.Originals.Select(o => o.App).ToEquatableArray(),
-            Changes = changed.Take(DeploymentRecord.ChangesMax).Select(id => AppDiff.Between(id, before.App(id)?.Definition, set.GetValueOrDefault(id))).ToEquatableArray(),
+            Changes = changed.Take(DeploymentRecord.ChangesMax)
+                .Select(id => AppDiff.Between(id, before.App(id)?.Definition, set.GetValueOrDefault(id))).ToEquatableArray(),
             MoreChanges = Math.Max(0, changed.Count - DeploymentRecord.ChangesMax),
             Steps = x.Deployment.Steps.Select(s => new StepRecord(s.Actions, null, null)).ToEquatableArray(),
         };
@@ -86,14 +88,19 @@ internal static class DeploymentRecords
     private static EquatableArray<StepRecord> Step(DeploymentRecord record, int number, Func<StepRecord, StepRecord> change) =>
         record.Steps.Select((s, i) => i == number - 1 ? change(s) : s).ToEquatableArray();
 
-    private static ImmutableList<DeploymentRecord> Changed(ImmutableList<DeploymentRecord> records, string id, Func<DeploymentRecord, DeploymentRecord> change) =>
+    private static ImmutableList<DeploymentRecord> Changed(
+        ImmutableList<DeploymentRecord> records, string id, Func<DeploymentRecord, DeploymentRecord> change) =>
         records.FindLastIndex(r => r.Id == id) is var index and >= 0 ? records.SetItem(index, change(records[index])) : records;
 
     private static ImmutableList<DeploymentRecord> Bounded(ImmutableList<DeploymentRecord> records)
     {
         var newest = records[^1].Apps.ToHashSet();
-        var counts = records.SelectMany(r => r.Apps.Items).Where(newest.Contains).CountBy(a => a).Where(c => c.Value > DeploymentRecord.AppMax).Select(c => c.Key).ToHashSet();
-        if (counts.Count > 0 && records.FindIndex(r => r.EndedAt is not null && r.Apps.Any(counts.Contains)) is var ofApp and >= 0) records = records.RemoveAt(ofApp);
-        return records.Count > DeploymentRecord.ClusterMax && records.FindIndex(r => r.EndedAt is not null) is var any and >= 0 ? records.RemoveAt(any) : records;
+        var crowded = records.SelectMany(r => r.Apps.Items).Where(newest.Contains).CountBy(a => a)
+            .Where(c => c.Value > DeploymentRecord.AppMax).Select(c => c.Key).ToHashSet();
+        if (crowded.Count > 0) records = WithoutOldest(records, r => r.Apps.Any(crowded.Contains));
+        return records.Count > DeploymentRecord.ClusterMax ? WithoutOldest(records, _ => true) : records;
     }
+
+    private static ImmutableList<DeploymentRecord> WithoutOldest(ImmutableList<DeploymentRecord> records, Predicate<DeploymentRecord> among) =>
+        records.FindIndex(r => r.EndedAt is not null && among(r)) is var index and >= 0 ? records.RemoveAt(index) : records;
 }

@@ -42,8 +42,10 @@ public static class DeploymentWaits
         var explanation = item.Explanation;
         var what = explanation.Waiting == 1 ? "1 instance" : string.Create(CultureInfo.InvariantCulture, $"{explanation.Waiting} instances");
         if (explanation.DelayedUntil is { } until && until > now)
-            return [new WaitReason(WaitKind.Delayed, item.Since, null, null,
-                $"{what} not launched before {Timestamps.Text(until)}, because earlier ones failed{(app.LastFailure is { } failure ? $": {failure.Message}" : "")}")];
+        {
+            var failure = app.LastFailure is { } last ? $": {last.Message}" : "";
+            return [new WaitReason(WaitKind.Delayed, item.Since, null, null, $"{what} not launched before {Timestamps.Text(until)}, because earlier ones failed{failure}")];
+        }
         return explanation.NoFits.IsEmpty
             ? [new WaitReason(WaitKind.NotPlaced, item.Since, null, null, $"{what} not placed: no node is connected")]
             : explanation.NoFits.Select(n => new WaitReason(WaitKind.NotPlaced, item.Since, null, n.Node, $"{what} not placed on {n.Node}: {n.Detail}"));
@@ -59,7 +61,8 @@ public static class DeploymentWaits
                 : Reason(WaitKind.Draining, instance.StopAt, "requests are still in flight to it, or a node's proxy has not let go of it yet");
         if (!app.IsCurrent(instance)) return null; // it stays until its successor is there, and that is what is waited for
         if (instance.Phase != Phase.Running)
-            return Reason(WaitKind.Starting, instance.StagedAt, view.Details.GetValueOrDefault(instance.Id) is { } detail ? $"it is starting: {detail}" : "it is starting");
+            return Reason(
+                WaitKind.Starting, instance.StagedAt, view.Details.GetValueOrDefault(instance.Id) is { } detail ? $"it is starting: {detail}" : "it is starting");
         if (!app.IsReady(instance)) return Reason(WaitKind.NotHealthy, instance.StartedAt, NotHealthy(view.HealthOf(instance)));
         return instance.AwaitsReadiness ? Reason(WaitKind.NotReady, instance.ReadyAt, NotReady(view.ReadinessOf(instance))) : null;
 

@@ -73,7 +73,8 @@ public static class Placement
         yield return Amount(PlacementRule.Mem, need.MemMib, free.MemMib, total.MemMib, offer.Lacks(need with { Cpus = 0, DiskMib = 0 }));
         yield return Amount(PlacementRule.Disk, need.DiskMib, free.DiskMib, total.DiskMib, offer.Lacks(need with { Cpus = 0, MemMib = 0 }));
         yield return Amount(
-            PlacementRule.Ports, app.Ports.Count(p => p.HostPort is not null), offer.FreePorts, offer.Node.TaskPortMax - offer.Node.TaskPortMin + 1, offer.DrawPorts(app.Ports).Refusal);
+            PlacementRule.Ports, app.Ports.Count(p => p.HostPort is not null), offer.FreePorts,
+            offer.Node.TaskPortMax - offer.Node.TaskPortMin + 1, offer.DrawPorts(app.Ports).Refusal);
     }
 
     private static RuleVerdict Amount(PlacementRule rule, double asked, double free, double total, NoFit? refusal) =>

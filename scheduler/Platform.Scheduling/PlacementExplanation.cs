@@ -24,7 +24,9 @@ public abstract record Remedy(string Text)
 public sealed record PlacementExplanation(
     AppId App, int Waiting, DateTimeOffset? DelayedUntil, EquatableArray<NodeVerdict> Nodes, EquatableArray<Remedy> Remedies, string? Hint);
 
-/// <summary>Explanations come from the code that places: each is a question to <see cref="Planner"/>, <see cref="Placement"/> and <see cref="Constraints"/>.</summary>
+/// <summary>
+/// Explanations come from the code that places: each is a question to <see cref="Planner"/>, <see cref="Placement"/> and <see cref="Constraints"/>.
+/// </summary>
 public static class PlacementExplanations
 {
     public static PlacementExplanation Of(ClusterState state, AppId id, DateTimeOffset now)
@@ -36,7 +38,8 @@ public static class PlacementExplanations
         var nodes = offers.Select(o => new NodeVerdict(o.Node.Id, Placement.Judge(app.Definition, o, beside).ToEquatableArray())).ToEquatableArray();
         var delayed = waiting.DelayedUntil is not null;
         return new PlacementExplanation(
-            id, waiting.Waiting, waiting.DelayedUntil, nodes, delayed ? default : Remedies(state, app).ToEquatableArray(), delayed ? null : StrategyHint(state, app));
+            id, waiting.Waiting, waiting.DelayedUntil, nodes,
+            delayed ? default : Remedies(state, app).ToEquatableArray(), delayed ? null : StrategyHint(state, app));
     }
 
     /// <summary>
@@ -68,19 +71,19 @@ public static class PlacementExplanations
         var asked = app.Definition;
         var beside = Planner.Beside(state, app);
         var broken = asked.Constraints.Where(c => Constraints.Refusal(c, offer.Node, beside) is not null).ToList();
-        var changed = asked with { Constraints = asked.Constraints.Where(c => !broken.Contains(c)).ToEquatableArray() };
         var (need, free) = (asked.Resources, offer.Free);
-        changed = changed with { Resources = new Resources(Math.Min(need.Cpus, free.Cpus), Math.Min(need.MemMib, free.MemMib), Math.Min(need.DiskMib, free.DiskMib)) };
+        var cut = new Resources(Math.Min(need.Cpus, free.Cpus), Math.Min(need.MemMib, free.MemMib), Math.Min(need.DiskMib, free.DiskMib));
+        var changed = asked with { Constraints = asked.Constraints.Where(c => !broken.Contains(c)).ToEquatableArray(), Resources = cut };
         var portsTaken = offer.DrawPorts(asked.Ports).Refusal is not null;
         if (portsTaken) changed = WithAnyPorts(changed);
         if (Placement.Place(changed, Probe(state, app), [offer], beside) is not Placement.Outcome.Placed) return null;
 
         var words = broken.Select(c => $"drop constraint {Constraints.Text(c)}").ToList();
-        Cut("cpus", need.Cpus, changed.Resources.Cpus);
-        Cut("mem", need.MemMib, changed.Resources.MemMib);
-        Cut("disk", need.DiskMib, changed.Resources.DiskMib);
+        Cut("cpus", need.Cpus, cut.Cpus);
+        Cut("mem", need.MemMib, cut.MemMib);
+        Cut("disk", need.DiskMib, cut.DiskMib);
         if (portsTaken) words.Add("let the platform choose the host ports (hostPort 0, requirePorts false)");
-        var distance = words.Count + Loss(need.Cpus, changed.Resources.Cpus) + Loss(need.MemMib, changed.Resources.MemMib) + Loss(need.DiskMib, changed.Resources.DiskMib);
+        var distance = words.Count + Loss(need.Cpus, cut.Cpus) + Loss(need.MemMib, cut.MemMib) + Loss(need.DiskMib, cut.DiskMib);
         return (distance, new Remedy.ChangeApp($"{string.Join(" and ", words)} on node {offer.Node.Id}", offer.Node.Id, changed));
 
         void Cut(string what, double from, double to)
@@ -107,7 +110,8 @@ public static class PlacementExplanations
         var attributes = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var constraint in definition.Constraints)
         {
-            var value = constraint.Operator is ConstraintOperator.Is or ConstraintOperator.Cluster or ConstraintOperator.Like && constraint.Value is { Length: > 0 } named ? named : "another";
+            var names = constraint.Operator is ConstraintOperator.Is or ConstraintOperator.Cluster or ConstraintOperator.Like;
+            var value = names && constraint.Value is { Length: > 0 } named ? named : "another";
             if (constraint.Field is "hostname" or "@hostname") name = value == "another" ? name : value;
             else attributes[constraint.Field is "@zone" or "@region" ? constraint.Field[1..] : constraint.Field] = value;
         }
@@ -118,9 +122,10 @@ public static class PlacementExplanations
             Id = id, Address = "192.0.2.1", Total = definition.Resources, TaskPortMin = 31000, TaskPortMax = 32000,
             Attributes = EquatableMap.From(attributes), Runtimes = [Placement.Runtime(definition)],
         };
-        if (Placement.Place(definition, Probe(state, app), [new Offer(new Node { Description = node, NextPort = node.TaskPortMin })], Planner.Beside(state, app)) is not Placement.Outcome.Placed) return null;
-        var total = definition.Resources;
-        var text = FormattableString.Invariant($"add a node with {total.Cpus:0.######} cpus, {total.MemMib:0.######} MiB of memory and {total.DiskMib:0.######} MiB of disk free");
+        var offer = new Offer(new Node { Description = node, NextPort = node.TaskPortMin });
+        if (Placement.Place(definition, Probe(state, app), [offer], Planner.Beside(state, app)) is not Placement.Outcome.Placed) return null;
+        var (cpus, mem, disk) = definition.Resources;
+        var text = FormattableString.Invariant($"add a node with {cpus:0.######} cpus, {mem:0.######} MiB of memory and {disk:0.######} MiB of disk free");
         if (name != "another") text += $", named {name}";
         foreach (var (key, value) in attributes) text += value == "another" ? $", with another {key}" : $", with {key} {value}";
         if (fixedPorts.Count > 0) text += $", where host port {string.Join(", ", fixedPorts)} is free";

@@ -40,6 +40,13 @@ internal sealed class TrafficMeter
     public void Begin(Deployment deployment, bool complete = true) =>
         _bases[deployment.Id] = new Base(deployment.Affected.ToDictionary(a => a, a => _sums.GetValueOrDefault(a)), complete);
 
+    /// <summary>A proxy that learns of an app of this name again counts it from nothing.</summary>
+    public void Forget(AppId app)
+    {
+        _sums.Remove(app);
+        foreach (var told in _told.Values) told.Remove(app);
+    }
+
     public void End(string deployment) => _bases.Remove(deployment);
 
     /// <summary>Null for one that ended in the step that began it.</summary>
@@ -49,7 +56,7 @@ internal sealed class TrafficMeter
         var (requests, failed) = (0L, 0L);
         foreach (var (app, before) in began.Counts)
         {
-            var now = _sums.GetValueOrDefault(app);
+            if (!_sums.TryGetValue(app, out var now)) continue; // it had none, or is forgotten
             requests += now.Requests - before.Requests;
             failed += now.Failed - before.Failed;
         }

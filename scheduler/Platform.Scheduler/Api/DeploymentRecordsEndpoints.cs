@@ -12,7 +12,8 @@ internal static class DeploymentRecordsEndpoints
         var records = Enumerable.Reverse(call.View.State.Records);
         if (call.Query["app"].ToString() is { Length: > 0 } text)
         {
-            if (AppsEndpoints.ParseId(text.Split('/', StringSplitOptions.RemoveEmptyEntries), out var why) is not { } app) return Answer.Message(422, $"'{text}' is no app: {why}");
+            if (AppsEndpoints.ParseId(text.Split('/', StringSplitOptions.RemoveEmptyEntries), out var why) is not { } app)
+                return Answer.Message(422, $"'{text}' is no app: {why}");
             records = records.Where(r => r.Apps.Items.Contains(app));
         }
         return Answer.List("records", records, Write);
