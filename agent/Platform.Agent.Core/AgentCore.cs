@@ -115,6 +115,7 @@ public sealed class AgentCore
             case AgentInput.Failed x: if (Of(x.Id) is { } failed) TakeFailed(failed, x.Why, now); break;
             case AgentInput.Wiped x: _wipes.Take(x, now); break;
             case AgentInput.Probed x: if (Of(x.Id) is { } probed) TakeProbe(probed, x, now); break;
+            case AgentInput.ReadinessAnswered x: if (Of(x.Id) is { } asked) TakeReadiness(asked, x); break;
             default: throw new System.Diagnostics.UnreachableException($"{input}");
         }
     }
@@ -141,6 +142,8 @@ public sealed class AgentCore
         var held = Of(assignment.Id) ?? Add(new HeldInstance(assignment.Id, assignment.Serial, Core.Runtimes.Of(assignment.App)));
         held.Listed = true;
         held.Assignment = held.Assignment is { Goal: Goal.Stop } ? assignment with { Goal = Goal.Stop } : assignment; // a stop is never taken back
+        if (held.Readiness.Length != assignment.App.ReadinessChecks.Count)
+            held.Readiness = [.. assignment.App.ReadinessChecks.Select(_ => ReadinessAsk.Fresh)];
         if (held.Health.Length == assignment.App.HealthChecks.Count) return;
         held.Health = _healthBefore.TryGetValue(held.Id, out var before) && before.Count == assignment.App.HealthChecks.Count
             ? [.. before]
@@ -233,6 +236,15 @@ public sealed class AgentCore
         if (verdict.Kill) held.HealthKill = verdict.State.LastFailureCause;
     }
 
+    private static void TakeReadiness(HeldInstance held, AgentInput.ReadinessAnswered answered)
+    {
+        if (answered.Check >= held.Readiness.Length || !held.Readiness[answered.Check].InFlight) return;
+        var ask = held.Readiness[answered.Check];
+        held.Readiness[answered.Check] = held.IsRunning && !held.Stopping
+            ? ask.Answered(held.Assignment!.App.ReadinessChecks[answered.Check], answered.Response)
+            : ask with { InFlight = false };
+    }
+
     /// <summary>The heart: one held instance, one look, at most one new action. Returns when to look again.</summary>
     private DateTimeOffset? Advance(HeldInstance held, DateTimeOffset now)
     {
@@ -251,7 +263,7 @@ public sealed class AgentCore
         return held.Container?.State switch
         {
             null or ContainerState.Created => Begin(held, now),
-            ContainerState.Running => MustStop(held) ? Stop(held, now) : ProbeDue(held, now),
+            ContainerState.Running => MustStop(held) ? Stop(held, now) : Earlier(ProbeDue(held, now), AskDue(held, now)),
             _ => null,
         };
     }
@@ -348,6 +360,26 @@ public sealed class AgentCore
         return next;
     }
 
+    private DateTimeOffset? AskDue(HeldInstance held, DateTimeOffset now)
+    {
+        if (held.Assignment is not { AwaitsReadiness: true } assignment) return null;
+        DateTimeOffset? next = null;
+        for (var i = 0; i < held.Readiness.Length; i++)
+        {
+            var (ask, check) = (held.Readiness[i], assignment.App.ReadinessChecks[i]);
+            if (ask.IsDue(now))
+            {
+                held.Readiness[i] = ask.Asked(check, now);
+                var (address, port) = TargetOf(held, assignment.App.Ports.FirstOrDefault(p => p.Name == check.PortName)?.Index ?? 0);
+                _actions.Add(new AgentAction.AskReadiness(held.Id, i, check, address, port));
+            }
+            else if (ask is { IsOpen: true, InFlight: false }) next = Earlier(next, ask.NextAt);
+        }
+        return next;
+    }
+
+    private static DateTimeOffset? Earlier(DateTimeOffset? a, DateTimeOffset? b) => a is null || b < a ? b : a;
+
     /// <summary>The published port on the node; a port that is not published at the container's own address.</summary>
     private (string? Address, int Port) TargetOf(HeldInstance held, HealthCheck check)
     {
@@ -355,7 +387,12 @@ public sealed class AgentCore
         var assignment = held.Assignment!;
         if (check.Port is { } port)
             return (assignment.App.Network == NetworkMode.Host || assignment.HostPorts.Contains(port) ? _nodeAddress : held.Container!.Address, port);
-        var index = check.PortIndex ?? 0;
+        return TargetOf(held, check.PortIndex ?? 0);
+    }
+
+    private (string? Address, int Port) TargetOf(HeldInstance held, int index)
+    {
+        var assignment = held.Assignment!;
         if (index < assignment.HostPorts.Count && assignment.HostPorts[index] is var published and > 0) return (_nodeAddress, published);
         var ports = assignment.App.Ports;
         return (held.Container!.Address, index < ports.Count ? ports[index].ContainerPort ?? 0 : 0);

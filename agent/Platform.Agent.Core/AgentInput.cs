@@ -78,6 +78,9 @@ public abstract record AgentInput
     public sealed record Failed(InstanceId Id, string Why) : AgentInput;
 
     public sealed record Probed(InstanceId Id, int Check, ProbeOutcome Outcome) : AgentInput;
+
+    /// <summary>What a readiness check was answered; 504 if the task could not be asked.</summary>
+    public sealed record ReadinessAnswered(InstanceId Id, int Check, ReadinessResponse Response) : AgentInput;
 }
 
 /// <summary>What the shell is to do. Of the first five, one at a time for each instance, answered by exactly one Done, Failed or StartRefused; CancelStart is not answered.</summary>
@@ -100,6 +103,9 @@ public abstract record AgentAction(InstanceId Id)
 
     /// <summary>Answered by exactly one <see cref="AgentInput.Probed"/>. <paramref name="Address"/> is null when the instance has none to be probed at: a failure.</summary>
     public sealed record Probe(InstanceId Id, int Index, HealthCheck Check, RuntimeKind Runtime, string? Address, int Port, TimeSpan Timeout) : AgentAction(Id);
+
+    /// <summary>Answered by exactly one <see cref="AgentInput.ReadinessAnswered"/>.</summary>
+    public sealed record AskReadiness(InstanceId Id, int Index, ReadinessCheck Check, string? Address, int Port) : AgentAction(Id);
 }
 
 /// <summary>Whether, and how urgently, <see cref="AgentCore.Memory"/> has to reach the disk.</summary>

@@ -51,6 +51,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     public InstanceEnd? End { get; set; }
     public HealthState[] Health { get; set; } = [];
     public ProbeSchedule?[] Schedules { get; set; } = [];
+    public ReadinessAsk[] Readiness { get; set; } = [];
     public InstanceReport? Reported { get; set; }
 
     public bool IsRunning => Container?.State == ContainerState.Running && End is null;
@@ -65,6 +66,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
         StartedAt = Container?.StartedAt,
         ContainerAddress = Container?.Address,
         Health = Health.ToEquatableArray(),
+        Readiness = Readiness.Select(x => x.State).OfType<ReadinessState>().ToEquatableArray(),
         Detail = End is null ? Detail : null,
         End = End,
     };

@@ -71,7 +71,7 @@ public sealed partial class NodeAgent
         }
         if (action is AgentAction.Start) member.Starts[action.Id] = new CancellationTokenSource();
         var running = ActAsync(member, action);
-        if (action is AgentAction.Probe || running.IsCompleted) return;
+        if (action is AgentAction.Probe or AgentAction.AskReadiness || running.IsCompleted) return;
         member.Running[running] = 0;
         _ = running.ContinueWith(x => member.Running.TryRemove(x, out _), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
     }
@@ -88,6 +88,7 @@ public sealed partial class NodeAgent
             {
                 AgentAction.Start x => await StartAsync(member, x).ConfigureAwait(false),
                 AgentAction.Probe x => [new AgentInput.Probed(x.Id, x.Index, await _prober.ProbeAsync(x, member.Runtimes.GetValueOrDefault(x.Runtime), ended).ConfigureAwait(false))],
+                AgentAction.AskReadiness x => [new AgentInput.ReadinessAnswered(x.Id, x.Index, await _prober.AskAsync(x, ended).ConfigureAwait(false))],
                 AgentAction.Terminate x => await DoneAsync(x.Id, member.Runtimes[x.Runtime].SignalAsync(x.Id, force: false, ended)).ConfigureAwait(false),
                 AgentAction.Kill x => await DoneAsync(x.Id, member.Runtimes[x.Runtime].SignalAsync(x.Id, force: true, ended)).ConfigureAwait(false),
                 AgentAction.Remove x => await DoneAsync(x.Id, member.Runtimes[x.Runtime].RemoveAsync(x.Id, ended)).ConfigureAwait(false),
@@ -102,6 +103,11 @@ public sealed partial class NodeAgent
         {
             LogActionFailed(e, nameof(AgentAction.Probe), action.Id.TaskId, e.Message);
             answer = [new AgentInput.Probed(probe.Id, probe.Index, new ProbeOutcome.Undecided())];
+        }
+        catch (Exception e) when (action is AgentAction.AskReadiness ask)
+        {
+            LogActionFailed(e, nameof(AgentAction.AskReadiness), action.Id.TaskId, e.Message);
+            answer = [new AgentInput.ReadinessAnswered(ask.Id, ask.Index, Prober.NotAsked(e.Message))];
         }
         catch (Exception e)
         {

@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Globalization;
+using System.Text;
 using Platform.Agent.Core;
 using Platform.Model;
 
@@ -13,6 +14,9 @@ internal sealed class Prober : IDisposable
 {
     public const int AtOnceMax = 256;
     public const int BodyMax = 64 * 1024;
+
+    /// <summary>Of a readiness check's answer: it travels with each report and is shown to users.</summary>
+    public const int BodyKept = 4 * 1024;
 
     private readonly SemaphoreSlim _room = new(AtOnceMax);
     private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler
@@ -67,6 +71,38 @@ internal sealed class Prober : IDisposable
         }
     }
 
+    /// <summary>
+    /// Contract 5.6: what the task answered; 504 with the reason if it could not be asked. Always within the check's timeout once there is room.
+    /// </summary>
+    public async Task<ReadinessResponse> AskAsync(AgentAction.AskReadiness ask, CancellationToken stopping)
+    {
+        if (ask.Address is null || ask.Port == 0) return NotAsked("The task has no address or port to be asked at");
+        await _room.WaitAsync(stopping).ConfigureAwait(false);
+        try
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+            limit.CancelAfter(TimeSpan.FromSeconds(ask.Check.TimeoutSeconds));
+            using var response = await SendAsync(ask.Check.Https ? "https" : "http", ask.Address, ask.Port, ask.Check.Path, limit.Token).ConfigureAwait(false);
+            var body = await ReadAsync(response, limit.Token).ConfigureAwait(false);
+            var contentType = response.Content.Headers.ContentType?.ToString() ?? "text/plain";
+            return new ReadinessResponse((int)response.StatusCode, contentType, Encoding.UTF8.GetString(body.Span));
+        }
+        catch (OperationCanceledException) when (!stopping.IsCancellationRequested)
+        {
+            return NotAsked(string.Create(CultureInfo.InvariantCulture, $"No answer from {ask.Address}:{ask.Port} within {ask.Check.TimeoutSeconds:0.###} s"));
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or SocketException or UriFormatException)
+        {
+            return NotAsked($"{ask.Address}:{ask.Port}: {(e.InnerException ?? e).Message}");
+        }
+        finally
+        {
+            _room.Release();
+        }
+    }
+
+    public static ReadinessResponse NotAsked(string why) => new(504, "text/plain", why);
+
     public void Dispose()
     {
         _http.Dispose();
@@ -85,11 +121,7 @@ internal sealed class Prober : IDisposable
         var check = probe.Check;
         var scheme = check.Protocol is HealthCheckProtocol.Https or HealthCheckProtocol.MesosHttps ? "https" : "http";
         var path = check.Path is { Length: > 0 } given ? (given.StartsWith('/') ? given : "/" + given) : "/";
-        var host = probe.Address!.Contains(':') ? $"[{probe.Address}]" : probe.Address;
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(string.Create(CultureInfo.InvariantCulture, $"{scheme}://{host}:{probe.Port}{path}")));
-        request.Headers.ConnectionClose = true;
-        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("Platform-Health", "1"));
-        using var response = await _http.SendAsync(request, limit).ConfigureAwait(false);
+        using var response = await SendAsync(scheme, probe.Address!, probe.Port, path, limit).ConfigureAwait(false);
         var status = (int)response.StatusCode;
         if (status is >= 200 and <= 399)
         {
@@ -100,15 +132,27 @@ internal sealed class Prober : IDisposable
         return new ProbeOutcome.Failed(string.Create(CultureInfo.InvariantCulture, $"HTTP {status} {response.ReasonPhrase} from {probe.Address}:{probe.Port}{path}"));
     }
 
-    private static async Task ReadAsync(HttpResponseMessage response, CancellationToken limit)
+    private async Task<HttpResponseMessage> SendAsync(string scheme, string address, int port, string path, CancellationToken limit)
     {
-        var buffer = new byte[8192];
+        var host = address.Contains(':') ? $"[{address}]" : address;
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(string.Create(CultureInfo.InvariantCulture, $"{scheme}://{host}:{port}{path}")));
+        request.Headers.ConnectionClose = true;
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("Platform-Health", "1"));
+        return await _http.SendAsync(request, limit).ConfigureAwait(false);
+    }
+
+    /// <summary>Reads to the end or to the bound, and keeps the beginning.</summary>
+    private static async Task<ReadOnlyMemory<byte>> ReadAsync(HttpResponseMessage response, CancellationToken limit)
+    {
+        var buffer = new byte[2 * BodyKept];
         using var body = await response.Content.ReadAsStreamAsync(limit).ConfigureAwait(false);
-        for (var total = 0; total < BodyMax;)
+        var total = 0;
+        while (total < BodyMax)
         {
-            var count = await body.ReadAsync(buffer, limit).ConfigureAwait(false);
-            if (count == 0) return;
+            var count = await body.ReadAsync(buffer.AsMemory(Math.Min(total, BodyKept)), limit).ConfigureAwait(false);
+            if (count == 0) break;
             total += count;
         }
+        return buffer.AsMemory(0, Math.Min(total, BodyKept));
     }
 }

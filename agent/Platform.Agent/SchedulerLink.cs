@@ -49,6 +49,7 @@ internal sealed partial class SchedulerLink(
     private NodeState _state = NodeState.Nothing;
     private ulong _sequence;
     private bool _wantsWholeTable;
+    private Dictionary<AppId, AppTraffic> _toldTraffic = [];
 
     /// <summary>Whether a scheduler listens now; for the node's own health page.</summary>
     public bool Connected { get; private set; }
@@ -109,6 +110,7 @@ internal sealed partial class SchedulerLink(
         Connected = true;
         LogConnected(address, welcome.ClusterId, welcome.Term);
 
+        _toldTraffic = [];
         var sending = SendAsync(call.RequestStream, welcome.ReportInterval, ended.Token);
         try
         {
@@ -189,8 +191,18 @@ internal sealed partial class SchedulerLink(
             var seen = views.Current;
             var instances = whole ? state.Instances : state.Instances.Where(x => _changed.Contains(x.Id)).ToEquatableArray();
             _changed.Clear();
-            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision) { Wiped = state.Wiped };
+            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision)
+            {
+                Wiped = state.Wiped, Traffic = NewTraffic(),
+            };
         }
+    }
+
+    private EquatableArray<AppTraffic> NewTraffic()
+    {
+        var told = _toldTraffic;
+        _toldTraffic = views.Traffic().ToDictionary(x => x.App); // and so an app that is gone is forgotten
+        return _toldTraffic.Values.Where(x => told.GetValueOrDefault(x.App) != x).ToEquatableArray();
     }
 
     private async Task WatchViewsAsync(CancellationToken ended)

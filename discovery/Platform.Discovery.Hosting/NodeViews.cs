@@ -21,6 +21,9 @@ public sealed class NodeViews
 
     public State Current => _state;
 
+    /// <summary>What the node's proxy has counted for each app that had requests; the proxy puts itself here.</summary>
+    public Func<IEnumerable<AppTraffic>> Traffic { get; set; } = () => [];
+
     /// <summary>Announces a view before it serves anything, so that the minimum counts it from the start.</summary>
     public void Expect(string view) => Change(s => s.Served.ContainsKey(view) ? s : s with { Served = s.Served.SetItem(view, EndpointCursor.Start) });
 

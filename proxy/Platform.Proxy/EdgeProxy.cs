@@ -52,10 +52,16 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _intake, loggers);
         _retryTimer = options.Time.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         views.Expect(ViewName);
+        views.Traffic = Traffic;
     }
 
     /// <summary>Where the edge door listens, once started.</summary>
     public IPEndPoint EdgeEndPoint => new(_options.EdgeEndPoint.Address, _routes.EdgePort);
+
+    private IEnumerable<AppTraffic> Traffic() => _routes.Table.Apps
+        .Select(app => new AppTraffic(
+            app.Source.Service.App, app.Ports.Sum(p => p.Tally.Requests), app.Ports.Sum(p => p.Tally.Unanswered + p.Tally.ServerErrors)))
+        .Where(traffic => traffic.Requests > 0);
 
     internal LiveRoutes Routes => _routes;
     internal PortSet Ports => _ports;

@@ -34,6 +34,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
             {
                 ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max,
                 TaskLaunchTimeout = options.TaskLaunchTimeout, TaskLaunchConfirmTimeout = options.TaskLaunchConfirmTimeout,
+                DeployTimeout = options.DeployTimeout, AutoRollback = options.AutoRollback,
             },
             Configuration = options.Shown,
             LogLevels = levels,

@@ -29,6 +29,8 @@ internal static class UpCommand
         ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),
         ("http-max-concurrent-requests", "More requests at a time than these are answered 503 (default: as many as come)"),
         ("access-control-allow-origin", "Origins, with commas between, whose pages may read the REST door's answers; * = all"),
+        ("deploy-timeout", "Give a deployment up after this time, such as 10m, unless its apps say otherwise (default: never)"),
+        ("auto-rollback", "true: undo a deployment that is given up, unless its apps say otherwise (default false)"),
     ];
 
     public static Command Make(Func<UpOptions, CancellationToken, Task<int>> run)

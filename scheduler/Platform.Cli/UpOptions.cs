@@ -50,6 +50,10 @@ public sealed record UpOptions
     /// <summary>Null = in the data directory.</summary>
     public string? SecretsKey { get; init; }
 
+    /// <summary>Null: deployments may take for ever.</summary>
+    public TimeSpan? DeployTimeout { get; init; }
+    public bool AutoRollback { get; init; }
+
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
@@ -88,6 +92,8 @@ public sealed record UpOptions
             ArtifactBytesMax = Bytes("artifact-quota", "10GiB"),
             FetchCacheBytesMax = Bytes("fetch-cache", "2GiB"),
             SecretsKey = text("secrets-key") is { } key ? Path.GetFullPath(key) : null,
+            DeployTimeout = Timeout(),
+            AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
@@ -176,6 +182,21 @@ public sealed record UpOptions
             if (double.TryParse(said, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= 1e6) return TimeSpan.FromSeconds(seconds);
             problems.Add($"--{flag} {said}: seconds are wanted, more than 0 and at most 1000000");
             return TimeSpan.FromSeconds(otherwise);
+        }
+
+        TimeSpan? Timeout()
+        {
+            if (text("deploy-timeout") is not { } said) return null;
+            if (DeploymentPolicy.TryParse(said, out var timeout)) return timeout;
+            problems.Add($"--deploy-timeout {said}: a time from 1 second to 30 days is wanted, such as 300 or 5m");
+            return null;
+        }
+
+        bool YesOrNo(string flag)
+        {
+            var said = text(flag) ?? "false";
+            if (said is not ("true" or "false")) problems.Add($"--{flag} {said}: true or false is wanted");
+            return said == "true";
         }
 
         RuntimeChoice Runtime()

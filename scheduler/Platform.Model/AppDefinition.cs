@@ -41,6 +41,7 @@ public sealed record AppDefinition
     public Container? Container { get; init; }
     public EquatableArray<AppId> Dependencies { get; init; }
     public EquatableArray<HealthCheck> HealthChecks { get; init; }
+    public EquatableArray<ReadinessCheck> ReadinessChecks { get; init; }
     public EquatableMap Labels { get; init; } = EquatableMap.Empty;
     public NetworkMode Network { get; init; } = NetworkMode.Host;
 
@@ -192,6 +193,21 @@ public sealed record HealthCheck
 
     public bool IsHttp => Protocol is HealthCheckProtocol.Http or HealthCheckProtocol.Https or HealthCheckProtocol.MesosHttp or HealthCheckProtocol.MesosHttps;
     public bool IsMesosKind => Protocol is HealthCheckProtocol.MesosHttp or HealthCheckProtocol.MesosHttps or HealthCheckProtocol.MesosTcp;
+}
+
+/// <summary>Contract 2.7: asked only while a deployment waits for a new instance. The protocol is HTTP, or HTTPS with any certificate.</summary>
+public sealed record ReadinessCheck
+{
+    public string Name { get; init; } = "readinessCheck";
+    public bool Https { get; init; }
+    public string Path { get; init; } = "/";
+    public string PortName { get; init; } = "http-api";
+    public double IntervalSeconds { get; init; } = 30;
+    public double TimeoutSeconds { get; init; } = 10;
+    public EquatableArray<int> StatusCodesForReady { get; init; } = [200];
+
+    /// <summary>Users are shown what the task answered last, not only whether it was ready.</summary>
+    public bool PreserveLastResponse { get; init; }
 }
 
 /// <summary>Contract 5.3.</summary>

@@ -86,6 +86,7 @@ public static class AppJson
             foreach (var check in app.HealthChecks) WriteHealthCheck(writer, check);
             writer.WriteEndArray();
         }
+        if (!app.ReadinessChecks.IsEmpty) WriteReadinessChecks(writer, app.ReadinessChecks);
         WriteMap(writer, "labels", app.Labels);
         WriteNetworks(writer, app);
         WriteStrategies(writer, app);
@@ -118,6 +119,27 @@ public static class AppJson
         writer.WriteNumber("delaySeconds", check.DelaySeconds);
         writer.WriteBoolean("ignoreHttp1xx", check.IgnoreHttp1xx);
         writer.WriteEndObject();
+    }
+
+    private static void WriteReadinessChecks(Utf8JsonWriter writer, EquatableArray<ReadinessCheck> checks)
+    {
+        writer.WriteStartArray("readinessChecks");
+        foreach (var check in checks)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("name", check.Name);
+            writer.WriteString("protocol", AppWords.Of(AppWords.ReadinessProtocols, check.Https));
+            writer.WriteString("path", check.Path);
+            writer.WriteString("portName", check.PortName);
+            writer.WriteNumber("intervalSeconds", check.IntervalSeconds);
+            writer.WriteNumber("timeoutSeconds", check.TimeoutSeconds);
+            writer.WriteStartArray("httpStatusCodesForReady");
+            foreach (var code in check.StatusCodesForReady) writer.WriteNumberValue(code);
+            writer.WriteEndArray();
+            writer.WriteBoolean("preserveLastResponse", check.PreserveLastResponse);
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
     }
 
     private static void WriteCommand(Utf8JsonWriter writer, AppDefinition app)

@@ -9,6 +9,7 @@ public static class AppLimits
     public const int ValueBytesMax = 64 * 1024;
     public const int PortsMax = 100;
     public const int HealthChecksMax = 32;
+    public const int StatusCodesMax = 64;
     public const int ConstraintsMax = 64;
     public const int DependenciesMax = 256;
 

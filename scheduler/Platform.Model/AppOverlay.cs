@@ -48,6 +48,7 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             Container = container,
             Dependencies = update.Dependencies is { } dependencies ? Dependencies(dependencies, id) : old.Dependencies,
             HealthChecks = Addressed(update.HealthChecks ?? old.HealthChecks, anyPort: !exact && definitions.Count + mappings.Count > 0),
+            ReadinessChecks = update.ReadinessChecks ?? old.ReadinessChecks,
             Labels = labels,
             Network = mode,
             NetworkName = mode == NetworkMode.Container ? update.Networks?.FirstOrDefault()?.Name ?? update.IpAddress?.NetworkName ?? old.NetworkName : null,

@@ -22,6 +22,8 @@ internal static partial class AppRules
         ResidentRules.Check(app, rules);
         if (app.ResourceLimits?.Cpus < app.Resources.Cpus) rules.Add("/resourceLimits/cpus", "must be \"unlimited\" or at least the app's cpus");
         if (app.ResourceLimits?.MemMib < app.Resources.MemMib) rules.Add("/resourceLimits/mem", "must be \"unlimited\" or at least the app's mem");
+        CheckReadiness(app, rules);
+        DeploymentPolicy.Check(app.Labels, rules);
         if (app.AcceptedResourceRoles.Any(x => x != "*")) rules.Add("/acceptedResourceRoles", "there is only the role '*'");
         if (app.UnreachableStrategy is { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge } && inactive > expunge)
             rules.Add("/unreachableStrategy", "inactiveAfterSeconds must be less than or equal to expungeAfterSeconds");
@@ -223,5 +225,21 @@ internal static partial class AppRules
             NoNul($"{path}/command", check.Command, rules);
         }
         if (app.HealthChecks.Count(x => x.IsMesosKind) > 1) rules.Add("/healthChecks", "AppDefinition can contain at most one Mesos health check");
+    }
+
+    private static void CheckReadiness(AppDefinition app, ProblemList rules)
+    {
+        if (!Within("/readinessChecks", app.ReadinessChecks.Count, 1, "readiness check", rules)) return;
+        for (var i = 0; i < app.ReadinessChecks.Count; i++)
+        {
+            var (path, check) = ($"/readinessChecks({i})", app.ReadinessChecks[i]);
+            if (!app.Ports.Any(x => x.Name == check.PortName)) rules.Add($"{path}/portName", $"No port definition reference for portName {check.PortName}");
+            if (check.Name.Length == 0) rules.Add($"{path}/name", "must not be empty");
+            if (check.TimeoutSeconds < 1) rules.Add($"{path}/timeoutSeconds", "must be at least 1");
+            if (check.TimeoutSeconds >= check.IntervalSeconds) rules.Add($"{path}/timeoutSeconds", "must be less than intervalSeconds");
+            if (check.StatusCodesForReady.IsEmpty) rules.Add($"{path}/httpStatusCodesForReady", "must not be empty: the task could never be ready");
+            Within($"{path}/httpStatusCodesForReady", check.StatusCodesForReady.Count, AppLimits.StatusCodesMax, "status codes", rules);
+            if (check.Path.Any(char.IsControl)) rules.Add($"{path}/path", "must not contain control characters");
+        }
     }
 }

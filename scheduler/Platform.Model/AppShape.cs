@@ -43,6 +43,7 @@ internal static class AppShape
         Container = app.Object("container") is { } container ? Container(container) : null,
         Dependencies = app.TextList("dependencies"),
         HealthChecks = Each(app.List("healthChecks"), HealthCheck),
+        ReadinessChecks = Each(app.List("readinessChecks"), ReadinessCheck),
         Labels = app.Texts("labels"),
         Networks = Each(app.List("networks"), Network),
         Ports = EachValue(app.List("ports"), x => x.AsInteger(0, PortMax)),
@@ -188,6 +189,24 @@ internal static class AppShape
             MaxConsecutiveFailures = check.Integer("maxConsecutiveFailures", 0, int.MaxValue) ?? defaults.MaxConsecutiveFailures,
             IgnoreHttp1xx = check.Flag("ignoreHttp1xx") ?? defaults.IgnoreHttp1xx,
             DelaySeconds = check.Number("delaySeconds", 0, AppLimits.SecondsMax) ?? defaults.DelaySeconds,
+        };
+    }
+
+    private static ReadinessCheck? ReadinessCheck(JsonAt item)
+    {
+        if (item.AsObject() is not { } check) return null;
+        var defaults = new ReadinessCheck();
+        var path = check.Text("path") ?? defaults.Path;
+        return new ReadinessCheck
+        {
+            Name = check.Text("name") ?? defaults.Name,
+            Https = check.OneOf("protocol", AppWords.ReadinessProtocols) ?? defaults.Https,
+            Path = path.StartsWith('/') ? path : "/" + path,
+            PortName = check.Text("portName") ?? defaults.PortName,
+            IntervalSeconds = check.Number("intervalSeconds", 0, AppLimits.SecondsMax) ?? defaults.IntervalSeconds,
+            TimeoutSeconds = check.Number("timeoutSeconds", 0, AppLimits.SecondsMax) ?? defaults.TimeoutSeconds,
+            StatusCodesForReady = EachValue(check.List("httpStatusCodesForReady"), x => x.AsInteger(100, 599)) ?? defaults.StatusCodesForReady,
+            PreserveLastResponse = check.Flag("preserveLastResponse") ?? defaults.PreserveLastResponse,
         };
     }
 

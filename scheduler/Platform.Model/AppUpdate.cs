@@ -38,6 +38,7 @@ internal sealed record AppUpdate
     public ContainerUpdate? Container { get; init; }
     public EquatableArray<string>? Dependencies { get; init; }
     public EquatableArray<HealthCheck>? HealthChecks { get; init; }
+    public EquatableArray<ReadinessCheck>? ReadinessChecks { get; init; }
     public EquatableMap? Labels { get; init; }
     public EquatableArray<NetworkUpdate>? Networks { get; init; }
     public EquatableArray<int>? Ports { get; init; }

@@ -19,6 +19,9 @@ internal static class AppWords
         ("MESOS_HTTP", HealthCheckProtocol.MesosHttp), ("MESOS_HTTPS", HealthCheckProtocol.MesosHttps), ("MESOS_TCP", HealthCheckProtocol.MesosTcp),
     ]);
 
+    /// <summary>True for HTTPS.</summary>
+    public static readonly Dictionary<string, bool> ReadinessProtocols = Words([("HTTP", false), ("HTTPS", true)]);
+
     public static readonly Dictionary<string, ConstraintOperator> ConstraintOperators = Words(
     [
         ("UNIQUE", ConstraintOperator.Unique), ("CLUSTER", ConstraintOperator.Cluster), ("GROUP_BY", ConstraintOperator.GroupBy),

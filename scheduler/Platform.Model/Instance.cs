@@ -26,6 +26,13 @@ public sealed record HealthState
     public bool Alive => LastSuccessAt is { } success && (LastFailureAt is not { } failure || success > failure);
 }
 
+/// <summary>The verdict of one readiness check of one instance (contract 1.6, 5.6).</summary>
+/// <param name="LastResponse">Only where the check preserves it.</param>
+public sealed record ReadinessState(string Name, bool Ready, ReadinessResponse? LastResponse);
+
+/// <summary>What the task answered; one that could not be asked is shown as 504 with the reason as text.</summary>
+public sealed record ReadinessResponse(int Status, string ContentType, string Body);
+
 /// <summary>What the scheduler wants of one instance on one node: everything the agent needs, and nothing it must ask for.</summary>
 /// <param name="HostPorts">One for each declared port, in order; 0 where the port is not published on the host.</param>
 /// <param name="Env">The complete environment (contract section 4), dependencies' addresses included.</param>
@@ -40,6 +47,9 @@ public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefini
     /// </summary>
     [JsonIgnore]
     public RevealedSecrets? Secrets { get; init; }
+
+    /// <summary>A deployment waits for its readiness: the node asks for it until it is there.</summary>
+    public bool AwaitsReadiness { get; init; }
 }
 
 /// <summary>One persistent volume of one instance. <paramref name="Uuid"/> names its directory on the node, and is never given twice.</summary>
@@ -67,6 +77,9 @@ public sealed record InstanceReport
     public DateTimeOffset? StartedAt { get; init; }
     public string? ContainerAddress { get; init; }
     public EquatableArray<HealthState> Health { get; init; }
+
+    /// <summary>Empty until its readiness was asked for.</summary>
+    public EquatableArray<ReadinessState> Readiness { get; init; }
 
     /// <summary>What is going on while it is not running yet: pull progress, a wait.</summary>
     public string? Detail { get; init; }

@@ -7,7 +7,10 @@ namespace Platform.Model;
 public static class ServicePorts
 {
     /// <summary>The service ports an app holds.</summary>
-    public static IEnumerable<int> Of(AppDefinition app) => app.Ports.Select(x => x.ServicePort).Where(x => x != 0);
+    // Not by Ports, which makes them: this is asked of every app at every change.
+    public static IEnumerable<int> Of(AppDefinition app) => (app.Network == NetworkMode.Host
+        ? app.PortDefinitions.Select(x => x.Port)
+        : (app.Container?.PortMappings ?? default).Select(x => x.ServicePort)).Where(x => x != 0);
 
     /// <summary>
     /// Replaces each 0: first by what the previous version of the app had in the range and no longer names itself, so that posting the same file again

@@ -10,8 +10,7 @@ internal static class UnavailableFields
 {
     private static readonly (string Name, string Reason)[] AppMembers =
     [
-        ("readinessChecks", "readiness checks are not run by this version of Platform; use healthChecks, which deployments wait for too"),
-        ("check", "generic checks are not run by this version of Platform; use healthChecks"),
+        ("check", "generic checks are not run by this version of Platform; use healthChecks or readinessChecks"),
         ("gpus", "GPUs are not scheduled by this version of Platform"),
     ];
 

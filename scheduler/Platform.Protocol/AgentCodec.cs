@@ -15,6 +15,8 @@ public sealed record AgentReport(
     ulong Sequence, bool Complete, EquatableArray<InstanceReport> Instances, long EndpointRevision, EquatableArray<InstanceId> Draining, long DesiredRevision)
 {
     public EquatableArray<string> Wiped { get; init; }
+
+    public EquatableArray<AppTraffic> Traffic { get; init; }
 }
 
 /// <summary>What a scheduler says first on a stream.</summary>
@@ -72,12 +74,17 @@ public static class AgentCodec
             Draining = { report.Draining.Select(x => x.Text) },
             DesiredRevision = report.DesiredRevision,
             Wiped = { report.Wiped },
+            Traffic = { report.Traffic.Select(x => new Wire.AppTraffic { App = x.App.Path, Requests = x.Requests, Failed = x.Failed }) },
         },
     };
 
     public static AgentReport Decode(Wire.NodeReport report) => new(
         report.Sequence, report.Complete, report.Instances.Select(Decode).ToEquatableArray(), report.EndpointRevision,
-        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision) { Wiped = report.Wiped.ToEquatableArray() };
+        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision)
+    {
+        Wiped = report.Wiped.ToEquatableArray(),
+        Traffic = report.Traffic.Select(x => new AppTraffic(AppId.Parse(x.App), x.Requests, x.Failed)).ToEquatableArray(),
+    };
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()
     {
@@ -157,6 +164,7 @@ public static class AgentCodec
         HostPorts = { assignment.HostPorts },
         Env = { assignment.Env.ToDictionary() },
         Volumes = { assignment.Volumes.Select(x => new Wire.LocalVolume { ContainerPath = x.ContainerPath, Uuid = x.Uuid, SizeMib = x.SizeMib }) },
+        AwaitsReadiness = assignment.AwaitsReadiness,
     };
 
     private static Assignment Decode(Wire.Assignment assignment) => new(
@@ -168,6 +176,7 @@ public static class AgentCodec
         Secrets = assignment.Secrets is { } secrets
             ? new RevealedSecrets(EquatableMap.From(secrets.Env), EquatableMap.From(secrets.Files), secrets.Inaccessible.ToEquatableArray())
             : null,
+        AwaitsReadiness = assignment.AwaitsReadiness,
     };
 
     private static Wire.InstanceReport Encode(InstanceReport report)
@@ -180,6 +189,7 @@ public static class AgentCodec
             StartedAtMs = Milliseconds(report.StartedAt),
             ContainerAddress = report.ContainerAddress ?? "",
             Health = { report.Health.Select(Encode) },
+            Readiness = { report.Readiness.Select(Encode) },
             Detail = report.Detail ?? "",
         };
         if (report.End is { } end) wire.End = Encode(end);
@@ -194,6 +204,7 @@ public static class AgentCodec
         StartedAt = Instant(report.StartedAtMs),
         ContainerAddress = TextOrNull(report.ContainerAddress),
         Health = report.Health.Select(Decode).ToEquatableArray(),
+        Readiness = report.Readiness.Select(Decode).ToEquatableArray(),
         Detail = TextOrNull(report.Detail),
         End = report.End is { } end ? Decode(end) : null,
     };
@@ -217,6 +228,18 @@ public static class AgentCodec
         ConsecutiveFailures = state.ConsecutiveFailures,
         Seen = state.Seen,
     };
+
+    private static Wire.ReadinessState Encode(ReadinessState state)
+    {
+        var wire = new Wire.ReadinessState { Name = state.Name, Ready = state.Ready };
+        if (state.LastResponse is { } response)
+            wire.LastResponse = new Wire.ReadinessResponse { Status = response.Status, ContentType = response.ContentType, Body = response.Body };
+        return wire;
+    }
+
+    private static ReadinessState Decode(Wire.ReadinessState state) => new(
+        state.Name, state.Ready,
+        state.LastResponse is { } response ? new ReadinessResponse(response.Status, response.ContentType, response.Body) : null);
 
     private static Wire.InstanceEnd Encode(InstanceEnd end) => new()
     {

@@ -7,16 +7,6 @@ using Platform.Scheduling;
 
 namespace Platform.Scheduler;
 
-/// <summary>What readers see: one state with the soft facts that go with it. Taken once and kept for a whole answer.</summary>
-public sealed record ClusterView(
-    ClusterState State,
-    ImmutableSortedDictionary<AppId, QueueItem> Queue,
-    ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health,
-    ImmutableDictionary<InstanceId, string> Details)
-{
-    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details);
-}
-
 /// <summary>The inbox is full, or the log refuses: nothing was done, and it may be tried again.</summary>
 public sealed class SchedulerUnavailableException(string message) : Exception(message);
 
@@ -39,6 +29,7 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
     private readonly Lock _callersLock = new();
     private long _lastTicket;
     private long _snapshotRevision = brain.State.Revision;
+    private Task _snapshot = Task.CompletedTask;
 
     public ClusterView Current { get; private set; } = ClusterView.Of(brain);
 
@@ -65,18 +56,26 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
     public async Task RunAsync(CancellationToken stopping)
     {
         var batch = new List<Input>(BatchMax);
-        while (!stopping.IsCancellationRequested)
+        try
         {
-            await StepAsync(batch, stopping).ConfigureAwait(false);
-            batch.Clear();
-            await WaitAsync(stopping).ConfigureAwait(false);
-            while (batch.Count < BatchMax && _inbox.Reader.TryRead(out var input)) batch.Add(input);
+            while (!stopping.IsCancellationRequested)
+            {
+                await StepAsync(batch, stopping).ConfigureAwait(false);
+                batch.Clear();
+                await WaitAsync(stopping).ConfigureAwait(false);
+                while (batch.Count < BatchMax && _inbox.Reader.TryRead(out var input)) batch.Add(input);
+            }
+        }
+        finally
+        {
+            await _snapshot.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // the log must not be closed under it
         }
     }
 
     /// <summary>The state as it is, in one piece, for the next start.</summary>
     public async Task SaveSnapshotAsync(CancellationToken stopping)
     {
+        await _snapshot.ConfigureAwait(false);
         if (brain.State.Revision == _snapshotRevision) return;
         await log.SaveSnapshotAsync(brain.State, stopping).ConfigureAwait(false);
         _snapshotRevision = brain.State.Revision;
@@ -103,19 +102,25 @@ public sealed partial class SchedulerLoop(IClusterLog log, Brain brain, TimeProv
         Current = ClusterView.Of(brain);
         if (!step.Events.IsEmpty) Published?.Invoke(step);
         foreach (var (ticket, decision) in step.Decisions) Caller(ticket)?.TrySetResult(decision);
-        if (brain.State.Revision - _snapshotRevision >= SnapshotEvery) await SnapshotIfRoomAsync(stopping).ConfigureAwait(false);
+        if (!_snapshot.IsCompleted) return;
+        await _snapshot.ConfigureAwait(false); // what broke it breaks the loop
+        if (brain.State.Revision - _snapshotRevision >= SnapshotEvery) _snapshot = SnapshotIfRoomAsync(brain.State, stopping);
     }
 
-    private async Task SnapshotIfRoomAsync(CancellationToken stopping)
+    /// <summary>
+    /// Beside the loop, which goes on meanwhile: the state is immutable, and writing a large one down takes longer than a caller should wait.
+    /// </summary>
+    private async Task SnapshotIfRoomAsync(ClusterState state, CancellationToken stopping)
     {
         try
         {
-            await SaveSnapshotAsync(stopping).ConfigureAwait(false);
+            await Task.Run(() => log.SaveSnapshotAsync(state, stopping).AsTask(), CancellationToken.None).ConfigureAwait(false);
+            _snapshotRevision = state.Revision;
         }
         catch (LogRefusedException e)
         {
             SnapshotRefused(e.Message); // the log itself is whole; the next start takes longer
-            _snapshotRevision = brain.State.Revision - SnapshotEvery / 2;
+            _snapshotRevision = state.Revision - SnapshotEvery / 2;
         }
     }
 

@@ -22,6 +22,9 @@ public abstract record Input
     {
         /// <summary>Of the volumes that are to be wiped, those whose data is gone.</summary>
         public EquatableArray<string> Wiped { get; init; }
+
+        /// <summary>The counts of the node's proxy that have changed since its last report; all of them in a link's first.</summary>
+        public EquatableArray<AppTraffic> Traffic { get; init; }
     }
 }
 
@@ -61,6 +64,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     private readonly HashSet<InstanceId> _launching = [.. recovered.Apps.Values.SelectMany(a => a.Instances.Values).Where(i => i.Phase != Phase.Running).Select(i => i.Id)];
     private readonly Dictionary<AppId, DateTimeOffset> _wakeAt = [];
     private readonly LaunchQueue _queue = new();
+    private readonly TrafficMeter _traffic = new(recovered);
     private bool _deploymentsDirty = true;
 
     public ClusterState State { get; private set; } = recovered;
@@ -72,6 +76,10 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     /// <summary>What an instance that does not run yet is waiting for, in its agent's words: the progress of a pull, a retry. Never logged.</summary>
     public ImmutableDictionary<InstanceId, string> Details { get; private set; } = ImmutableDictionary<InstanceId, string>.Empty;
 
+    /// <summary>The newest answers to readiness checks, for the same reason.</summary>
+    public ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness { get; private set; } =
+        ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>>.Empty;
+
     /// <summary>When to look again even if nothing comes in.</summary>
     public DateTimeOffset? NextLookAt
     {
@@ -81,7 +89,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             var times = _wakeAt.Values.Select(at => (DateTimeOffset?)at)
                 .Append(_links.NextLostAt(State))
                 .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling))
-                .Concat(_launching.Select(id => State.Instance(id) is { } instance ? LaunchDeadline(State, instance) : null));
+                .Concat(_launching.Select(id => State.Instance(id) is { } instance ? LaunchDeadline(State, instance) : null))
+                .Concat(State.Deployments.Values.Select(d => d.Limit?.Until));
             return times.Min();
         }
     }
@@ -103,6 +112,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             _wakeAt.Remove(due);
             _dirtyApps.Add(due);
         }
+        _deploymentsDirty |= work.State.Deployments.Values.Any(d => d.Limit?.Until <= now);
         for (var round = 0; round < RoundsMax && (_dirtyApps.Count > 0 || _deploymentsDirty); round++)
         {
             PlanDirtyApps(work, now);
@@ -127,6 +137,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     _observed.Remove(x.Instance);
                     _launching.Remove(x.Instance);
                     Health = Health.Remove(x.Instance);
+                    Readiness = Readiness.Remove(x.Instance);
                     Details = Details.Remove(x.Instance);
                     _draining.Remove(x.Instance);
                     break;
@@ -136,7 +147,17 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 case SchedulerEvent.InstanceDrained x:
                     _draining.Remove(x.Instance);
                     break;
+                case SchedulerEvent.DeploymentStarted x:
+                    _traffic.Begin(x.Deployment);
+                    break;
+                case SchedulerEvent.DeploymentSucceeded x:
+                    _traffic.End(x.Deployment);
+                    break;
+                case SchedulerEvent.DeploymentCancelled x:
+                    _traffic.End(x.Deployment);
+                    break;
                 case SchedulerEvent.AppTerminated x:
+                    _traffic.Forget(x.App);
                     _queue.Remove(x.App);
                     _wakeAt.Remove(x.App);
                     break;
@@ -172,12 +193,14 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 break;
             case Input.NodeReported x when _links.Report(x, now):
                 _heard.Add(x.Node);
+                _traffic.Take(x.Node, x.Traffic);
                 foreach (var report in x.Instances)
                 {
                     if (work.State.Instance(report.Id) is not { } known || known.Node != x.Node) continue;
                     _observed[report.Id] = report;
                     _dirtyInstances.Add(report.Id);
-                    Health = Health.SetItem(report.Id, report.Health);
+                    if (!Health.TryGetValue(report.Id, out var health) || health != report.Health) Health = Health.SetItem(report.Id, report.Health);
+                    if (!report.Readiness.IsEmpty) Readiness = Readiness.SetItem(report.Id, report.Readiness);
                     Details = report.Detail is { Length: > 0 } detail ? Details.SetItem(report.Id, detail) : Details.Remove(report.Id);
                 }
                 if (x.Complete) Apply(work, Vanished(work.State, x, now));
@@ -269,18 +292,38 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         if (!_deploymentsDirty) return;
         _deploymentsDirty = false;
         foreach (var deployment in work.State.Deployments.Values)
-            Apply(work, DeploymentProgress.Next(work.State, deployment, now));
+        {
+            if (!work.State.Deployments.ContainsKey(deployment.Id)) continue; // another's rollback has ended it
+            var progress = DeploymentProgress.Next(work.State, deployment, now).ToList();
+            Apply(work, progress);
+            if (progress.Count == 0 && deployment.Limit?.Until <= now)
+                Apply(work, Decider.GiveUp(work.State, deployment, WhyLate(work, deployment, now), settings, now));
+        }
+    }
+
+    private string WhyLate(Work work, Deployment deployment, DateTimeOffset now)
+    {
+        var view = new ClusterView(work.State, Queue, Health, Details, Readiness);
+        var waits = DeploymentWaits.Of(view, deployment, now).Take(3).Select(w => $"{w.App}: {w.Reasons[0].Text}");
+        return FormattableString.Invariant($"The deployment has not succeeded within {deployment.Limit!.Seconds:0.###} s; {string.Join("; ", waits)}");
     }
 
     private void Apply(Work work, IEnumerable<SchedulerEvent> events)
     {
         foreach (var e in events)
         {
-            work.Fold(e);
+            work.Fold(WithTraffic(e));
             _deploymentsDirty = true;
             MarkDirty(work, e);
         }
     }
+
+    private SchedulerEvent WithTraffic(SchedulerEvent e) => e switch
+    {
+        SchedulerEvent.DeploymentSucceeded x => x with { Traffic = _traffic.Since(x.Deployment) },
+        SchedulerEvent.DeploymentCancelled x => x with { Traffic = _traffic.Since(x.Deployment) },
+        _ => e,
+    };
 
     /// <summary>Events only say what to look at again; every decision reads the whole state.</summary>
     private void MarkDirty(Work work, SchedulerEvent e)
@@ -293,8 +336,11 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             case SchedulerEvent.DeploymentStepStarted x when work.State.Deployments.TryGetValue(x.Deployment, out var d):
                 _dirtyApps.UnionWith(d.Affected);
                 break;
-            case SchedulerEvent.DeploymentSucceeded or SchedulerEvent.DeploymentCancelled:
-                _dirtyApps.UnionWith(work.LastBefore.Deployments.Values.SelectMany(d => d.Affected));
+            case SchedulerEvent.DeploymentSucceeded x when work.LastBefore.Deployments.TryGetValue(x.Deployment, out var d):
+                _dirtyApps.UnionWith(d.Affected);
+                break;
+            case SchedulerEvent.DeploymentCancelled x when work.LastBefore.Deployments.TryGetValue(x.Deployment, out var d):
+                _dirtyApps.UnionWith(d.Affected);
                 break;
             case SchedulerEvent.InstanceEnded:
             case SchedulerEvent.ReservationReleased:
@@ -327,12 +373,14 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             _events.Add(new Folded(LastBefore, e, State));
             _changes.AddRange(Projections.Changes(LastBefore, e, State));
             if (NodeOf(e) is { } node) _dirtyNodes.Add(node);
+            _dirtyNodes.UnionWith(NodesAskedOtherwise(e));
         }
 
         public IEnumerable<AppId> AppsOf(SchedulerEvent e) => e switch
         {
             SchedulerEvent.InstancePlaced x => [x.App],
-            SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null => OwnerOf(x.Instance),
+            SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null
+                || LastBefore.Instance(x.Instance)?.AwaitsReadiness != State.Instance(x.Instance)?.AwaitsReadiness => OwnerOf(x.Instance),
             SchedulerEvent.InstanceStopRequested x => OwnerOf(x.Instance),
             SchedulerEvent.InstanceEnded x => OwnerOf(x.Instance),
             SchedulerEvent.ReservationReleased x => [x.App],
@@ -346,11 +394,26 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
 
         private IEnumerable<AppId> OwnerOf(InstanceId id) => LastBefore.Owners.TryGetValue(id, out var app) ? [app] : [];
 
+        /// <summary>A deployment that begins or ends changes whom the nodes ask for readiness.</summary>
+        private IEnumerable<NodeId> NodesAskedOtherwise(SchedulerEvent e)
+        {
+            var affected = e switch
+            {
+                SchedulerEvent.DeploymentStarted x => x.Deployment.Affected,
+                SchedulerEvent.DeploymentSucceeded x when LastBefore.Deployments.TryGetValue(x.Deployment, out var d) => d.Affected,
+                SchedulerEvent.DeploymentCancelled x when LastBefore.Deployments.TryGetValue(x.Deployment, out var d) => d.Affected,
+                _ => [],
+            };
+            return affected.Where(State.Apps.ContainsKey).SelectMany(id => State.Apps[id].Instances.Values).Where(i => i.AwaitsReadiness).Select(i => i.Node);
+        }
+
         private NodeId? NodeOf(SchedulerEvent e) => e switch
         {
             SchedulerEvent.InstancePlaced x => x.Node,
             SchedulerEvent.InstanceStopRequested x => State.Instance(x.Instance)?.Node,
             SchedulerEvent.InstanceDrained x => State.Instance(x.Instance)?.Node,
+            SchedulerEvent.InstanceReported x when State.Instance(x.Instance) is { } i
+                && LastBefore.Instance(x.Instance)?.AwaitsReadiness != i.AwaitsReadiness => i.Node,
             SchedulerEvent.InstanceEnded x => LastBefore.Instance(x.Instance)?.Node,
             SchedulerEvent.ReservationReleased x => LastBefore.Apps.GetValueOrDefault(x.App)?.ReservationOf(x.Instance)?.Node,
             SchedulerEvent.VolumesWiped x => x.Node,
@@ -371,9 +434,19 @@ internal static class Observations
         var same = report.Phase == instance.Phase
             && report.StartedAt == instance.StartedAt
             && report.ContainerAddress == instance.ContainerAddress
-            && SameVerdicts(instance.Health, report.Health);
-        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now }];
+            && SameVerdicts(instance.Health, report.Health)
+            && SameAnswers(instance, report.Readiness);
+        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health)
+        {
+            At = now, Readiness = report.Readiness,
+        }];
     }
+
+    /// <summary>
+    /// What was answered changes with every question; only whether it was the right answer matters to the log, and only while somebody waits for it.
+    /// </summary>
+    private static bool SameAnswers(Instance instance, EquatableArray<ReadinessState> now) =>
+        now.IsEmpty || !instance.AwaitsReadiness || instance.Readiness.Select(r => r.Ready).SequenceEqual(now.Select(r => r.Ready));
 
     private static bool SameVerdicts(EquatableArray<HealthState> old, EquatableArray<HealthState> now) =>
         old.Count == now.Count && old.Zip(now).All(p =>
@@ -393,7 +466,7 @@ internal static class DeploymentProgress
             : [done, new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now }];
     }
 
-    private static bool IsDone(ClusterState state, DeploymentAction action)
+    public static bool IsDone(ClusterState state, DeploymentAction action)
     {
         if (action.Action == DeploymentActionKind.StartApplication || !state.Apps.TryGetValue(action.App, out var app)) return true;
         if (app.Removing || action.Action == DeploymentActionKind.StopApplication) return false; // done when the app is gone
@@ -401,7 +474,7 @@ internal static class DeploymentProgress
         var done = 0;
         foreach (var instance in app.Instances.Values)
         {
-            var isDone = !instance.IsStopping && app.IsCurrent(instance) && app.IsReady(instance);
+            var isDone = !instance.IsStopping && app.IsCurrent(instance) && app.IsReady(instance) && !instance.AwaitsReadiness;
             if (!state.IsReachable(instance)) continue; // on a lost node it is nobody's surplus: it may never come back
             if (!isDone) return false;
             done++;

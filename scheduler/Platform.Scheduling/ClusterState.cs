@@ -28,6 +28,9 @@ public sealed partial record ClusterState
     public ImmutableSortedDictionary<NodeId, Node> Nodes { get; init; } = ImmutableSortedDictionary<NodeId, Node>.Empty;
     public ImmutableSortedDictionary<string, Deployment> Deployments { get; init; } = ImmutableSortedDictionary.Create<string, Deployment>(StringComparer.Ordinal);
 
+    /// <summary>What is remembered of deployments, oldest first; those that run are among them.</summary>
+    public ImmutableList<DeploymentRecord> Records { get; init; } = [];
+
     /// <summary>Which app each live instance belongs to.</summary>
     public ImmutableDictionary<InstanceId, AppId> Owners { get; init; } = ImmutableDictionary<InstanceId, AppId>.Empty;
 
@@ -41,6 +44,9 @@ public sealed partial record ClusterState
 
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
     public AppState? App(AppId id) => Apps.TryGetValue(id, out var app) && !app.Removing ? app : null;
+
+    /// <summary>Only a running deployment has anybody asked whether it is ready.</summary>
+    public bool IsAskedForReadiness(Instance instance) => instance is { AwaitsReadiness: true, IsStopping: false } && DeploymentsOf(instance.App).Any();
 
     public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affects(app));
 
@@ -152,6 +158,12 @@ public sealed record Instance
     public string? ContainerAddress { get; init; }
     public EquatableArray<HealthState> Health { get; init; }
 
+    /// <summary>It was placed while a deployment of its app ran, and has not been ready since (contract 5.6): deployments wait for it. Whether it is
+    /// published has to do with its health alone.</summary>
+    public bool AwaitsReadiness { get; init; }
+
+    public EquatableArray<ReadinessState> Readiness { get; init; }
+
     [JsonIgnore]
     public bool IsStopping => Goal == Goal.Stop;
 
@@ -195,6 +207,12 @@ public sealed record Deployment
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public EquatableArray<OriginalGroup> OriginalGroups { get; init; }
+
+    /// <summary>Null: it may take for ever.</summary>
+    public DeploymentLimit? Limit { get; init; }
+
+    /// <summary>The deployment that this one undoes.</summary>
+    public string? RollbackOf { get; init; }
 
     /// <summary>Counts from 1; 0 before the first step began.</summary>
     public int CurrentStep { get; init; }

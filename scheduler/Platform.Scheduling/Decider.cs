@@ -24,6 +24,12 @@ public sealed record SchedulerSettings
 
     /// <summary>An instance that its node, connected, has never mentioned for this long is forgotten and launched anew.</summary>
     public TimeSpan TaskLaunchConfirmTimeout { get; init; } = TimeSpan.FromSeconds(300);
+
+    /// <summary>When a deployment is given up whose apps do not say (<see cref="DeploymentPolicy"/>); null = never.</summary>
+    public TimeSpan? DeployTimeout { get; init; }
+
+    /// <summary>Whether a deployment that is given up is undone, where its apps do not say.</summary>
+    public bool AutoRollback { get; init; }
 }
 
 /// <summary>Commands become events or refusals. All problems are told at once, and a refusal leaves no trace.</summary>
@@ -163,18 +169,27 @@ public static class Decider
     {
         if (!change.State.Deployments.TryGetValue(x.Deployment, out var deployment))
             return Refuse(RejectCode.NotFound, $"DeploymentPlan {x.Deployment} does not exist");
-        if (x.Force)
-            return new Decision.Accepted(
-                [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now }], Reply.Done);
+        if (x.Force) return new Decision.Accepted([End("The deployment was cancelled", DeploymentOutcome.Cancelled)], Reply.Done);
 
-        change.CancelAnyway(deployment);
-        foreach (var original in deployment.OriginalGroups)
-            if (original.Definition is { } group) change.SetGroup(group);
-            else change.RemoveGroup(original.Group);
-        foreach (var original in deployment.Originals)
-            if (original.Definition is { } definition) change.Set(definition);
-            else if (change.State.App(original.App) is not null) change.Remove(original.App);
+        change.Undo(deployment, End("The deployment was rolled back", DeploymentOutcome.RolledBack));
         return change.Decide(force: true);
+
+        SchedulerEvent.DeploymentCancelled End(string why, DeploymentOutcome outcome) => new(deployment.Id, why) { At = change.Now, Outcome = outcome };
+    }
+
+    /// <summary>A deployment whose time is up ends, and if its apps want that, another one undoes it: like a cancellation without force.</summary>
+    internal static EquatableArray<SchedulerEvent> GiveUp(ClusterState state, Deployment deployment, string why, SchedulerSettings settings, DateTimeOffset now)
+    {
+        var ended = new SchedulerEvent.DeploymentCancelled(deployment.Id, why) { At = now, Outcome = DeploymentOutcome.TimedOut };
+        if (deployment.Limit is not { Rollback: true }) return [ended];
+        var change = new RootChange(state, settings, ChangeOrigin.Internal, now);
+        change.Undo(deployment, ended with { Reason = $"{why}; it is rolled back" });
+        return change.Decide(force: true) switch
+        {
+            Decision.Accepted accepted => accepted.Events,
+            Decision.Refused refused => [ended with { Reason = $"{why}; it could not be rolled back: {refused.Rejection.Message}" }],
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
     }
 
     private static Decision ResetDelay(ClusterState state, Command.ResetDelay x, DateTimeOffset now)
@@ -212,7 +227,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     private readonly SortedSet<AppId> _removedGroups = [];
     private readonly SortedSet<AppId> _kept = [];
     private ServicePortsInUse? _servicePorts;
-    private Deployment? _cancelled;
+    private SchedulerEvent.DeploymentCancelled? _undone;
 
     public ClusterState State => state;
     public DateTimeOffset Now => now;
@@ -246,8 +261,17 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         _restarted.Add(definition.Id);
     }
 
-    /// <summary>Whatever the change comes to, this deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
-    public void CancelAnyway(Deployment deployment) => _cancelled = deployment;
+    /// <summary>Sets its apps back. Whatever that comes to, the deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
+    public void Undo(Deployment deployment, SchedulerEvent.DeploymentCancelled end)
+    {
+        _undone = end;
+        foreach (var original in deployment.OriginalGroups)
+            if (original.Definition is { } group) SetGroup(group);
+            else RemoveGroup(original.Group);
+        foreach (var original in deployment.Originals)
+            if (original.Definition is { } definition) Set(definition);
+            else if (state.App(original.App) is not null) Remove(original.App);
+    }
 
     /// <summary>An app is stored with the copies of its <c>storeUrls</c> among its artifacts (contract 7.2).</summary>
     private AppDefinition WithStored(AppDefinition definition)
@@ -304,9 +328,12 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
                 .Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
             OriginalGroups = setGroups.Select(g => g.Id).Concat(removedGroups)
                 .Select(id => new OriginalGroup(id, Before.Groups.GetValueOrDefault(id))).ToEquatableArray(),
+            RollbackOf = _undone?.Deployment,
         };
         var affected = deployment.Affected.ToHashSet();
-        var conflicts = state.Deployments.Values.Where(d => d.Id == _cancelled?.Id || d.Affected.Any(affected.Contains)).ToList();
+        var remaining = affected.Where(after.ContainsKey).Select(id => after[id]);
+        deployment = deployment with { Limit = DeploymentLimit.Of(remaining, isRollback: _undone is not null, settings, now) };
+        var conflicts = state.Deployments.Values.Where(d => d.Id == _undone?.Deployment || d.Affected.Any(affected.Contains)).ToList();
         if (conflicts.Count > 0 && !force)
             return new Decision.Refused(new Rejection(RejectCode.Locked, LockedMessage) { Deployments = conflicts.Select(d => d.Id).ToEquatableArray() });
         if (state.Deployments.Count - conflicts.Count >= settings.DeploymentsMax)
@@ -318,7 +345,11 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             At = now, SetGroups = setGroups, RemovedGroups = removedGroups, Told = Group?.Parent,
         };
         var events = conflicts
-            .Select(SchedulerEvent (d) => new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now })
+            .Select(SchedulerEvent (d) => d.Id == _undone?.Deployment ? _undone
+                : new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}")
+                {
+                    At = now, Outcome = DeploymentOutcome.Overtaken,
+                })
             .Append(started);
         if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });
         var reply = new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default) { Group = Group };

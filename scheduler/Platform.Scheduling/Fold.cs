@@ -35,7 +35,7 @@ public sealed partial record ClusterState
             SchedulerEvent.SecretRemoved x => this with { Secrets = Secrets.Remove(x.Path) },
             _ => throw new UnreachableException($"{e}"),
         };
-        return next with { Revision = Revision + 1 };
+        return next with { Revision = Revision + 1, Records = Records.With(e, this) };
     }
 
     private ClusterState Found(SchedulerEvent.ClusterFounded x)
@@ -92,12 +92,13 @@ public sealed partial record ClusterState
 
     private ClusterState Place(SchedulerEvent.InstancePlaced x)
     {
+        var app = TakeUp(Apps[x.App], x.Instance);
         var instance = new Instance
         {
             Id = x.Instance, Serial = x.Serial, App = x.App, Version = x.Version, Node = x.Node,
             HostPorts = x.HostPorts, Resources = x.Resources, StagedAt = x.At,
+            AwaitsReadiness = !app.Definition.ReadinessChecks.IsEmpty && DeploymentsOf(x.App).Any(),
         };
-        var app = TakeUp(Apps[x.App], x.Instance);
         var node = Nodes[x.Node];
         var range = (node.Description.TaskPortMin, node.Description.TaskPortMax);
         var drawn = x.HostPorts.Where(p => p >= range.TaskPortMin && p <= range.TaskPortMax).ToList();
@@ -119,6 +120,7 @@ public sealed partial record ClusterState
     private Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
     {
         var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health };
+        if (!x.Readiness.IsEmpty) next = next with { Readiness = x.Readiness, AwaitsReadiness = next.AwaitsReadiness && !x.Readiness.Items.All(r => r.Ready) };
         return next.IsReady(app.DefinitionOf(next)) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
     }
 

@@ -31,6 +31,9 @@ public sealed class Offer(Node node)
     public NodeDescription Node => node.Description;
     public Resources Free => _free;
 
+    /// <summary>How many of the node's own range are free.</summary>
+    public int FreePorts => Node.TaskPortMax - Node.TaskPortMin + 1 - node.UsedPorts.Count(InRange) - _takenPorts.Count(InRange);
+
     /// <summary>How much of the node's scarcest resource is promised, 0 to 1.</summary>
     public double Load { get; private set; } = LoadOf(node.Description.Total - node.Used, node.Description.Total);
 

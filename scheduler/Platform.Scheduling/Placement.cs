@@ -69,6 +69,30 @@ public static class Placement
         Outcome.Refused Refused(NoFitReason reason, string detail) => new([new NoFit(reservation.Node, reason, detail)]);
     }
 
+    /// <summary>Every rule on its own, where <see cref="Place"/> stops at the first that refuses: the first here that does not pass is its refusal.</summary>
+    public static IEnumerable<RuleVerdict> Judge(AppDefinition app, Offer offer, ComparisonGroup beside)
+    {
+        var runtime = Runtime(app);
+        var runs = offer.Node.Runtimes.Items.Contains(runtime);
+        yield return new RuleVerdict(PlacementRule.Role, "*", true, null, null, null, null); // there is only this one
+        yield return new RuleVerdict(PlacementRule.Runtime, runtime, runs, null, null, null, runs ? null : $"the node runs no {runtime} tasks");
+        foreach (var constraint in app.Constraints)
+        {
+            var refusal = Constraints.Refusal(constraint, offer.Node, beside);
+            yield return new RuleVerdict(PlacementRule.Constraint, Constraints.Text(constraint), refusal is null, null, null, null, refusal);
+        }
+        var (need, free, total) = (app.Resources, offer.Free, offer.Node.Total);
+        yield return Amount(PlacementRule.Cpus, need.Cpus, free.Cpus, total.Cpus, offer.Lacks(need with { MemMib = 0, DiskMib = 0 }));
+        yield return Amount(PlacementRule.Mem, need.MemMib, free.MemMib, total.MemMib, offer.Lacks(need with { Cpus = 0, DiskMib = 0 }));
+        yield return Amount(PlacementRule.Disk, need.DiskMib, free.DiskMib, total.DiskMib, offer.Lacks(need with { Cpus = 0, MemMib = 0 }));
+        yield return Amount(
+            PlacementRule.Ports, app.Ports.Count(p => p.HostPort is not null), offer.FreePorts,
+            offer.Node.TaskPortMax - offer.Node.TaskPortMin + 1, offer.DrawPorts(app.Ports).Refusal);
+    }
+
+    private static RuleVerdict Amount(PlacementRule rule, double asked, double free, double total, NoFit? refusal) =>
+        new(rule, null, refusal is null, asked, free, total, refusal?.Detail);
+
     /// <summary>What a node must be able to run for this app.</summary>
     public static string Runtime(AppDefinition app) => app.Container?.Image is null ? "process" : "docker";
 

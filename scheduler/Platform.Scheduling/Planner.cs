@@ -45,10 +45,8 @@ public static class Planner
         ClusterState state, AppState app, int count, IEnumerable<SchedulerEvent> stops, DateTimeOffset? wake, DateTimeOffset now)
     {
         var definition = app.Definition;
-        var offers = state.Nodes.Values.Where(n => n.LostAt is null).Select(n => new Offer(n)).ToList();
-        // Those that are being stopped do not count against UNIQUE and its kin, or no upgrade could ever follow itself (contract 5.8, from 1.9).
-        // Unreachable ones do, even when they are replaced: they may still run where they are.
-        var beside = new ComparisonGroup(app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description));
+        var offers = Offers(state);
+        var beside = Beside(state, app);
         var events = stops.ToList();
         var launched = 0;
         var tried = 0;
@@ -74,6 +72,17 @@ public static class Planner
         }
         return new Plan(definition.Id, events.ToEquatableArray(), launched < count ? now : wake, null, tried, launched);
     }
+
+    internal static IEnumerable<Node> Reachable(ClusterState state) => state.Nodes.Values.Where(n => n.LostAt is null);
+
+    internal static List<Offer> Offers(ClusterState state) => Reachable(state).Select(n => new Offer(n)).ToList();
+
+    /// <summary>
+    /// Those that are being stopped do not count against UNIQUE and its kin, or no upgrade could ever follow itself (contract 5.8, from 1.9).
+    /// Unreachable ones do, even when they are replaced: they may still run where they are.
+    /// </summary>
+    internal static ComparisonGroup Beside(ClusterState state, AppState app) =>
+        new(app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description));
 
     private static StopReason Reason(AppState app, Instance instance) =>
         app.Removing ? StopReason.AppRemoved : app.IsCurrent(instance) ? StopReason.Scaled : StopReason.Replaced;

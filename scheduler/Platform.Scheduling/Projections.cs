@@ -17,6 +17,7 @@ public static class Projections
         return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition))
         {
             Volumes = state.Apps[instance.App].ReservationOf(instance.Id)?.Volumes ?? default,
+            AwaitsReadiness = state.IsAskedForReadiness(instance),
         };
     }
 

@@ -52,8 +52,8 @@ public static class Rollout
         if (minHealthy == maxCapacity && active.Count >= maxCapacity) (minHealthy, maxCapacity) = app.Definition.IsResident ? (minHealthy - 1, maxCapacity) : (minHealthy, maxCapacity + 1);
 
         var current = active.Where(app.IsCurrent).ToList();
-        var readyCurrent = current.Count(i => IsHealthy(state, app, i));
-        var healthy = active.Count(i => IsHealthy(state, app, i));
+        var readyCurrent = current.Count(i => IsHealthy(state, app, i) && !i.AwaitsReadiness);
+        var healthy = active.Count(i => IsHealthy(state, app, i) && !i.AwaitsReadiness);
         var spare = healthy - minHealthy;                                  // healthy ones that may go
         var replaced = old.Count - Math.Max(0, wanted - readyCurrent);     // old ones whose successor is ready
         var stop = new List<InstanceId>();

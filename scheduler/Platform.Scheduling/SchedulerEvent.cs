@@ -55,8 +55,17 @@ public abstract record SchedulerEvent
 
     public sealed record DeploymentStepStarted(string Deployment, int Step) : SchedulerEvent;
     public sealed record DeploymentStepSucceeded(string Deployment, int Step) : SchedulerEvent;
-    public sealed record DeploymentSucceeded(string Deployment) : SchedulerEvent;
-    public sealed record DeploymentCancelled(string Deployment, string Reason) : SchedulerEvent;
+    public sealed record DeploymentSucceeded(string Deployment) : SchedulerEvent
+    {
+        public DeploymentTraffic? Traffic { get; init; }
+    }
+
+    /// <summary>It ended without having come about. <see cref="Outcome"/> says how; null in logs of versions that did not.</summary>
+    public sealed record DeploymentCancelled(string Deployment, string Reason) : SchedulerEvent
+    {
+        public DeploymentOutcome? Outcome { get; init; }
+        public DeploymentTraffic? Traffic { get; init; }
+    }
 
     /// <summary>A removed app's last instance is gone.</summary>
     public sealed record AppTerminated(AppId App) : SchedulerEvent;
@@ -68,7 +77,11 @@ public abstract record SchedulerEvent
 
     /// <summary>What the agent said that matters: a phase, an address, or a health verdict changed. Mere repetition of a probe is not logged.</summary>
     public sealed record InstanceReported(
-        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent;
+        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent
+    {
+        /// <summary>Empty before anybody asked.</summary>
+        public EquatableArray<ReadinessState> Readiness { get; init; }
+    }
 
     public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent
     {

@@ -100,6 +100,7 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
             case AgentAction.Start x: Start(x.Assignment); break;
             case AgentAction.CancelStart x: if (_starting.ContainsKey(x.Id)) _starting[x.Id] = true; break;
             case AgentAction.Probe x: Probe(x); break;
+            case AgentAction.AskReadiness x: Answer(_agentLife, Chance.Seconds(0.001, 0.03), Readiness(x)); break;
             case AgentAction.Terminate x: Work(x.Id, () => Terminate(x.Id)); break;
             case AgentAction.Kill x: Work(x.Id, () => Kill(x.Id)); break;
             case AgentAction.Remove x: Work(x.Id, () => Containers.Remove(x.Id)); break;
@@ -251,6 +252,9 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
         if (!Containers.ContainsKey(container.Id) || Misbehaves(world.Faults.NewsIsLost, 0.2)) return;
         Answer(_agentLife, Chance.Seconds(0.001, 0.02), new AgentInput.Seen(container.Seen));
     }
+
+    private AgentInput.ReadinessAnswered Readiness(AgentAction.AskReadiness ask) =>
+        new(ask.Id, ask.Index, new ReadinessResponse(Chance.Hits(0.5) ? 200 : 503, "text/plain", ""));
 
     private void Probe(AgentAction.Probe probe)
     {

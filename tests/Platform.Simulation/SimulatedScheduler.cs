@@ -18,7 +18,7 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         public bool IsPumping { get; set; }
         public bool IsDirty { get; set; } = true;
         public EndpointCursor Cursor { get; set; }
-        public Dictionary<InstanceId, Goal> Sent { get; } = [];
+        public Dictionary<InstanceId, (Goal Goal, bool AwaitsReadiness)> Sent { get; } = [];
         public EquatableArray<string> SentWipe { get; set; }
     }
 
@@ -214,7 +214,7 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         session.IsDirty = false;
         var wanted = Projections.WantedOn(state, session.Node.Id).ToList();
         if (world.Bug == SeededBug.SkipDrain) wanted = wanted.Select(w => (w.Instance, w.Instance.IsStopping ? Goal.Stop : Goal.Run)).ToList();
-        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
+        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != (w.Goal, state.IsAskedForReadiness(w.Instance)))
             .Select(w => Projections.AssignmentOf(state, w.Instance, w.Goal, (_, _) => EquatableMap.Empty)).ToEquatableArray();
         var now = wanted.Select(w => w.Instance.Id).ToHashSet();
         var remove = session.Sent.Keys.Where(id => !now.Contains(id)).ToEquatableArray();
@@ -223,7 +223,7 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         if (!complete && upsert.IsEmpty && remove.IsEmpty && wipe == session.SentWipe) return;
         (session.NextIsComplete, session.SentWipe) = (false, wipe);
         foreach (var id in remove) session.Sent.Remove(id);
-        foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
+        foreach (var assignment in upsert) session.Sent[assignment.Id] = (assignment.Goal, assignment.AwaitsReadiness);
         var (term, revision, serial) = (_term, state.Revision, state.NextSerial);
         session.Link.ToNode(() => session.Node.TakeDesired(new AgentInput.Desired(term, revision, complete, serial, upsert, remove) { Wipe = wipe }));
     }

@@ -96,11 +96,12 @@ internal sealed class Workload(World world)
             1 => """{"inactiveAfterSeconds":5,"expungeAfterSeconds":60}""",
             _ => """{"inactiveAfterSeconds":0,"expungeAfterSeconds":30}""",
         };
+        var readiness = kind == 3 ? """, "readinessChecks":[{"portName":"http","intervalSeconds":2,"timeoutSeconds":1}]""" : "";
         var image = kind == 0 ? """, "container":{"type":"DOCKER","docker":{"image":"busybox"}}""" : "";
         return $$"""
             {"cmd":"serve", "instances":{{world.Chance.Below(6)}}, "cpus":{{0.1 * (1 + world.Chance.Below(8)):0.0}}, "mem":{{32 * (1 + world.Chance.Below(8))}},
-             "labels":{"op":"{{++_operation}}"}, "portDefinitions":[{"port":0}{{(kind == 2 ? """, {"port":0}""" : "")}}], "upgradeStrategy":{{strategy}},
-             "unreachableStrategy":{{unreachable}}, "backoffSeconds":1, "maxLaunchDelaySeconds":20, "taskKillGracePeriodSeconds":{{world.Chance.Below(4)}}{{check}}{{constraint}}{{image}}}
+             "labels":{"op":"{{++_operation}}"}, "portDefinitions":[{"port":0{{(kind == 3 ? """, "name":"http" """ : "")}}}{{(kind == 2 ? """, {"port":0}""" : "")}}], "upgradeStrategy":{{strategy}},
+             "unreachableStrategy":{{unreachable}}, "backoffSeconds":1, "maxLaunchDelaySeconds":20, "taskKillGracePeriodSeconds":{{world.Chance.Below(4)}}{{check}}{{readiness}}{{constraint}}{{image}}}
             """;
     }
 }

@@ -70,7 +70,11 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
             {
                 routes.Exit(target);
             }
-            if (error == ForwarderError.None) return;
+            if (error == ForwarderError.None)
+            {
+                if (context.Response.StatusCode >= StatusCodes.Status500InternalServerError) route.Tally.ServerFailed();
+                return;
+            }
 
             var exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
             var failure = FailureOf(error, exception);

@@ -98,13 +98,21 @@ internal sealed class Tally
     private readonly long[] _failures = new long[FailureKinds];
     private long _requests;
     private long _retries;
+    private long _serverErrors;
     private uint _rotation;
 
     public long Requests => Volatile.Read(ref _requests);
     public long Retries => Volatile.Read(ref _retries);
     public long Failures(Failure kind) => Volatile.Read(ref _failures[(int)kind]);
 
+    /// <summary>Answers of 5xx that a task itself gave.</summary>
+    public long ServerErrors => Volatile.Read(ref _serverErrors);
+
+    /// <summary>Requests that got no answer from any task, and not because of their client.</summary>
+    public long Unanswered => Failures(Failure.NoEndpoint) + Failures(Failure.Connect) + Failures(Failure.Broken) + Failures(Failure.Timeout);
+
     public void Requested() => Interlocked.Increment(ref _requests);
+    public void ServerFailed() => Interlocked.Increment(ref _serverErrors);
     public void Retried() => Interlocked.Increment(ref _retries);
     public void Failed(Failure kind) => Interlocked.Increment(ref _failures[(int)kind]);
 

@@ -50,11 +50,7 @@ internal static class AppInfoJson
         AppJson.WriteMembers(writer, app.Definition);
         if (embed.HasFlag(Embed.Counts)) WriteCounts(writer, TaskCounts.Of(view, app, app.Instances.Values));
         if (embed.HasFlag(Embed.Deployments)) WriteDeployments(writer, view.State.DeploymentsOf(app.Definition.Id).Select(d => d.Id));
-        if (embed.HasFlag(Embed.Readiness))
-        {
-            writer.WriteStartArray("readinessCheckResults");
-            writer.WriteEndArray();
-        }
+        if (embed.HasFlag(Embed.Readiness)) DeploymentsEndpoints.WriteReadiness(writer, view, app);
         if (embed.HasFlag(Embed.Tasks))
         {
             writer.WriteStartArray("tasks");

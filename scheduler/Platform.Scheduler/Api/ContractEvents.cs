@@ -139,7 +139,7 @@ public static class ContractEvents
         WritePlan(writer, deployment);
         writer.WriteStartObject("currentStep");
         var actions = step >= 1 && step <= deployment.Steps.Count ? deployment.Steps[step - 1].Actions : default;
-        DeploymentsEndpoints.WriteActions(writer, "actions", actions, withReadiness: false);
+        DeploymentsEndpoints.WriteActions(writer, "actions", actions);
         writer.WriteEndObject();
     });
 

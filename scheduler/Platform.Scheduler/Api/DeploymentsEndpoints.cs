@@ -5,9 +5,13 @@ using Platform.Scheduling;
 namespace Platform.Scheduler.Api;
 
 /// <summary>/v2/deployments (contract 1.6).</summary>
-internal sealed class DeploymentsEndpoints(CommandDoor door)
+internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
 {
-    public static Answer List(Call call) => Answer.BareList(call.View.State.Deployments.Values.OrderBy(d => d.Version), Write);
+    public Answer List(Call call)
+    {
+        var now = time.GetUtcNow();
+        return Answer.BareList(call.View.State.Deployments.Values.OrderBy(d => d.Version), (writer, d) => Write(writer, call.View, d, now));
+    }
 
     /// <summary>Without force a new deployment undoes this one; with it this one just ends, and what it has done stays.</summary>
     public async Task<Answer> CancelAsync(Call call, string id)
@@ -24,13 +28,14 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
         foreach (var step in deployment.Steps)
         {
             writer.WriteStartObject();
-            WriteActions(writer, "actions", step.Actions, withReadiness: false);
+            WriteActions(writer, "actions", step.Actions);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
     }
 
-    internal static void WriteActions(Utf8JsonWriter writer, string name, EquatableArray<DeploymentAction> actions, bool withReadiness)
+    /// <param name="more">Further members of each action.</param>
+    internal static void WriteActions(Utf8JsonWriter writer, string name, EquatableArray<DeploymentAction> actions, Action<AppId>? more = null)
     {
         writer.WriteStartArray(name);
         foreach (var (action, app) in actions)
@@ -38,17 +43,40 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
             writer.WriteStartObject();
             writer.WriteString("action", action.ToString());
             writer.WriteString("app", app.Path);
-            if (withReadiness)
-            {
-                writer.WriteStartArray("readinessCheckResults");
-                writer.WriteEndArray();
-            }
+            more?.Invoke(app);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
     }
 
-    private static void Write(Utf8JsonWriter writer, Deployment deployment)
+    /// <summary>Of the instances that a deployment has placed; outside of deployments nobody asks (contract 5.6).</summary>
+    internal static void WriteReadiness(Utf8JsonWriter writer, ClusterView view, AppState? app)
+    {
+        writer.WriteStartArray("readinessCheckResults");
+        if (app is not null && view.State.DeploymentsOf(app.Definition.Id).Any())
+            foreach (var instance in app.Instances.Values.Where(i => !i.IsStopping && app.IsCurrent(i)))
+                foreach (var check in view.ReadinessOf(instance)) WriteReadiness(writer, instance, check);
+        writer.WriteEndArray();
+    }
+
+    private static void WriteReadiness(Utf8JsonWriter writer, Instance instance, ReadinessState check)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("name", check.Name);
+        writer.WriteString("taskId", instance.Id.TaskId);
+        writer.WriteBoolean("ready", check.Ready);
+        if (check.LastResponse is { } last)
+        {
+            writer.WriteStartObject("lastResponse");
+            writer.WriteNumber("status", last.Status);
+            writer.WriteString("contentType", last.ContentType);
+            writer.WriteString("body", last.Body);
+            writer.WriteEndObject();
+        }
+        writer.WriteEndObject();
+    }
+
+    private static void Write(Utf8JsonWriter writer, ClusterView view, Deployment deployment, DateTimeOffset now)
     {
         writer.WriteStartObject();
         writer.WriteString("id", deployment.Id);
@@ -59,9 +87,41 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
         writer.WriteStartArray("affectedPods");
         writer.WriteEndArray();
         WriteSteps(writer, deployment);
-        WriteActions(writer, "currentActions", deployment.CurrentActions, withReadiness: true);
+        WriteActions(writer, "currentActions", deployment.CurrentActions, app => WriteReadiness(writer, view, view.State.Apps.GetValueOrDefault(app)));
         writer.WriteNumber("currentStep", deployment.CurrentStep);
         writer.WriteNumber("totalSteps", deployment.Steps.Count);
+        if (deployment.Limit is { } limit)
+        {
+            writer.WriteString("givenUpAt", Timestamps.Text(limit.Until));
+            writer.WriteBoolean("autoRollback", limit.Rollback);
+        }
+        if (deployment.RollbackOf is { } undone) writer.WriteString("rollbackOf", undone);
+        writer.WriteStartArray("waiting");
+        foreach (var wait in DeploymentWaits.Of(view, deployment, now)) WriteWait(writer, wait);
+        writer.WriteEndArray();
+        writer.WriteEndObject();
+    }
+
+    /// <summary>Our own addition: a step that does not go on says why.</summary>
+    private static void WriteWait(Utf8JsonWriter writer, DeploymentWait wait)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("app", wait.App.Path);
+        writer.WriteString("since", Timestamps.Text(wait.Since));
+        writer.WriteStartArray("reasons");
+        foreach (var reason in wait.Reasons)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("kind", JsonNamingPolicy.CamelCase.ConvertName($"{reason.Kind}"));
+            writer.WriteString("since", Timestamps.Text(reason.Since));
+            if (reason.Instance is { } instance) writer.WriteString("taskId", instance.TaskId);
+            if (reason.Node is { } node) writer.WriteString("node", node.Name);
+            writer.WriteString("text", reason.Text);
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
+        if (wait.More > 0) writer.WriteNumber("more", wait.More);
+        if (wait.Hint is { } hint) writer.WriteString("hint", hint);
         writer.WriteEndObject();
     }
 }

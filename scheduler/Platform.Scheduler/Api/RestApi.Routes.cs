@@ -40,6 +40,10 @@ public sealed partial class RestApi
             with { Statuses = [200, 404, 422] },
         Post("/v2/apps/{id...}/restart", "Replace every task of an app", (call, at) => _apps.RestartAsync(call, at.Id))
             with { Query = ["force", "dryRun"], Statuses = [200, 403, 404, 409, 412] },
+        // Our own word, and so no id may be lost to it: an app of that name comes first.
+        Get("/v2/apps/{id...}/explain", "Why instances wait: every node by every rule, and the nearest change that would place one",
+            (call, at) => AppsEndpoints.Find(call, [.. at.Id, "explain"]) is null ? _explanations.Get(call, at.Id) : _apps.Get(call, [.. at.Id, "explain"]))
+            with { Query = ["embed"], Statuses = [200, 404] },
         Get("/v2/apps/*", "All apps", (call, at) => _apps.ListGroup(call, at.Id)) with { Query = ["embed"] },
         Get("/v2/apps/{id...}/*", "The apps of a group and of those within it", (call, at) => _apps.ListGroup(call, at.Id))
             with { Query = ["embed"], Statuses = [200, 404] },
@@ -81,7 +85,10 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> DeploymentRoutes() =>
     [
-        Get("/v2/deployments", "The changes on their way", DeploymentsEndpoints.List),
+        Get("/v2/deployments", "The changes on their way, and what each waits for", _deployments.List),
+        Get("/v2/deployments/records", "Deployments that have ended, the newest first", DeploymentRecordsEndpoints.List) with { Query = ["app"] },
+        Get("/v2/deployments/records/{deployment}", "One that has ended", (call, at) => DeploymentRecordsEndpoints.Get(call, at.Word))
+            with { Statuses = [200, 404] },
         Delete("/v2/deployments/{deployment}", "Undo a deployment; with force only end it", (call, at) => _deployments.CancelAsync(call, at.Word))
             with { Query = ["force"], Statuses = [200, 202, 403, 404, 409] },
     ];

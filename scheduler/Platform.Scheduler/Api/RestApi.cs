@@ -24,6 +24,7 @@ public sealed partial class RestApi : IDisposable
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
+    private readonly ExplainEndpoints _explanations;
     private readonly EventStream _events;
     private readonly ArtifactsEndpoints _artifacts;
     private readonly SecretsEndpoints _secrets;
@@ -39,7 +40,8 @@ public sealed partial class RestApi : IDisposable
         _apps = new AppsEndpoints(door, time);
         _groups = new GroupsEndpoints(door, time);
         _tasks = new TasksEndpoints(door);
-        _deployments = new DeploymentsEndpoints(door);
+        _deployments = new DeploymentsEndpoints(door, time);
+        _explanations = new ExplainEndpoints(time);
         _queue = new QueueEndpoints(door, time);
         _events = new EventStream(hub, _meters, time);
         _subscriptions = new EventSubscriptionEndpoints(door, time);

@@ -149,5 +149,5 @@ internal static class TaskJson
     }
 
     /// <summary>What was heard last, which is fresher than the log: that holds only what changed.</summary>
-    public static EquatableArray<HealthState> HealthOf(ClusterView view, Instance instance) => view.Health.GetValueOrDefault(instance.Id, instance.Health);
+    public static EquatableArray<HealthState> HealthOf(ClusterView view, Instance instance) => view.HealthOf(instance);
 }

@@ -91,7 +91,10 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 {
                     var report = AgentCodec.Decode(wire);
                     await _loop.TellAsync(new Input.NodeReported(
-                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining) { Wiped = report.Wiped }, ending.Token).ConfigureAwait(false);
+                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining)
+                    {
+                        Wiped = report.Wiped, Traffic = report.Traffic,
+                    }, ending.Token).ConfigureAwait(false);
                 }
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException or IOException)
@@ -126,7 +129,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         if (!state.Nodes.TryGetValue(session.Node, out var node)) return null; // its joining is still on its way into the log, and will mark it dirty
         var wanted = Projections.WantedOn(state, session.Node).ToList();
         var services = EnvironmentBuilder.ServicesOf(_feed.Current);
-        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
+        var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != (w.Goal, state.IsAskedForReadiness(w.Instance)))
             .Select(w => Projections.AssignmentOf(state, w.Instance, w.Goal, (instance, app) =>
                 EnvironmentBuilder.Build(app, instance.Id, instance.Node, node.Description.Address, instance.HostPorts, services)))
             .Select(a => a with { Secrets = _secrets.Reveal(state, a.App) }) // at the moment of sending, and kept nowhere
@@ -140,7 +143,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         session.NextIsComplete = false;
         session.SentWipe = wipe;
         foreach (var id in remove) session.Sent.Remove(id);
-        foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
+        foreach (var assignment in upsert) session.Sent[assignment.Id] = (assignment.Goal, assignment.AwaitsReadiness);
         return new DesiredState(state.Revision, complete, state.NextSerial, upsert, remove) { Wipe = wipe };
     }
 
@@ -182,7 +185,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         public NodeId Node => node;
         public long Number => number;
         public bool NextIsComplete { get; set; } = true;
-        public Dictionary<InstanceId, Goal> Sent { get; } = [];
+        public Dictionary<InstanceId, (Goal Goal, bool AwaitsReadiness)> Sent { get; } = [];
         public EquatableArray<string> SentWipe { get; set; }
 
         private int _isDirty = 1;

@@ -17,9 +17,14 @@ public sealed class SqliteClusterLog : IClusterLog
     /// <summary>Snapshots kept: the newest, and the one before in case the newest does not verify.</summary>
     private const int SnapshotsKept = 2;
 
+    private const int CompactMax = 1000;
+
     private readonly string _file;
     private readonly SqliteConnection _connection;
     private readonly FileStream _lock;
+
+    /// <summary>A snapshot is written beside appends, and a connection is for one at a time.</summary>
+    private readonly Lock _writing = new();
 
     private SqliteClusterLog(string file, SqliteConnection connection, FileStream @lock)
     {
@@ -92,6 +97,12 @@ public sealed class SqliteClusterLog : IClusterLog
 
     public ValueTask AppendAsync(long expected, ImmutableArray<SchedulerEvent> events, CancellationToken stopping)
     {
+        var bodies = events.Select(SchedulerJson.Write).ToList();
+        lock (_writing) return Append(expected, events, bodies);
+    }
+
+    private ValueTask Append(long expected, ImmutableArray<SchedulerEvent> events, List<byte[]> bodies)
+    {
         try
         {
             using var transaction = _connection.BeginTransaction(deferred: false);
@@ -99,11 +110,11 @@ public sealed class SqliteClusterLog : IClusterLog
                 ("$revision", 0L), ("$at", 0L), ("$format", Format), ("$body", Array.Empty<byte>()));
             insert.Transaction = transaction;
             var revision = expected;
-            foreach (var e in events)
+            foreach (var (e, body) in events.Zip(bodies))
             {
                 insert.Parameters["$revision"].Value = ++revision;
                 insert.Parameters["$at"].Value = e.At.ToUnixTimeMilliseconds();
-                insert.Parameters["$body"].Value = SchedulerJson.Write(e);
+                insert.Parameters["$body"].Value = body;
                 insert.ExecuteNonQuery();
             }
             transaction.Commit();
@@ -121,20 +132,24 @@ public sealed class SqliteClusterLog : IClusterLog
 
     public ValueTask SaveSnapshotAsync(ClusterState state, CancellationToken stopping)
     {
+        var body = SchedulerJson.Write(state);
+        var sha256 = SHA256.HashData(body);
+        lock (_writing) StoreSnapshot(state.Revision, body, sha256);
+        while (Compact() == CompactMax) stopping.ThrowIfCancellationRequested();
+        return ValueTask.CompletedTask;
+    }
+
+    private void StoreSnapshot(long revision, byte[] body, byte[] sha256)
+    {
         try
         {
-            var body = SchedulerJson.Write(state);
             using var transaction = _connection.BeginTransaction(deferred: false);
             using var insert = Command("INSERT OR REPLACE INTO snapshot(revision, format, sha256, body) VALUES($revision, $format, $sha256, $body)",
-                ("$revision", state.Revision), ("$format", Format), ("$sha256", SHA256.HashData(body)), ("$body", body));
+                ("$revision", revision), ("$format", Format), ("$sha256", sha256), ("$body", body));
             insert.ExecuteNonQuery();
             using var prune = Command("DELETE FROM snapshot WHERE revision NOT IN (SELECT revision FROM snapshot ORDER BY revision DESC LIMIT $kept)", ("$kept", SnapshotsKept));
             prune.ExecuteNonQuery();
-            // Events that even the older snapshot holds are superfluous; those since then are its way to the present.
-            using var compact = Command("DELETE FROM log WHERE revision <= (SELECT MIN(revision) FROM snapshot) AND (SELECT COUNT(*) FROM snapshot) >= $kept", ("$kept", SnapshotsKept));
-            compact.ExecuteNonQuery();
             transaction.Commit();
-            return ValueTask.CompletedTask;
         }
         catch (SqliteException e)
         {
@@ -174,6 +189,27 @@ public sealed class SqliteClusterLog : IClusterLog
         {
             throw new LogRefusedException($"The cluster log could not be read: {e.Message}", e);
         }
+    }
+
+    /// <summary>
+    /// Events that even the older snapshot holds are superfluous; those since then are its way to the present. A few at a time, so that no append
+    /// waits long. Returns how many went.
+    /// </summary>
+    private int Compact()
+    {
+        lock (_writing)
+            try
+            {
+                using var compact = Command("""
+                    DELETE FROM log WHERE revision <= (SELECT MIN(revision) FROM snapshot) AND (SELECT COUNT(*) FROM snapshot) >= $kept
+                      AND revision < (SELECT MIN(revision) FROM log) + $max
+                    """, ("$kept", SnapshotsKept), ("$max", CompactMax));
+                return compact.ExecuteNonQuery();
+            }
+            catch (SqliteException e)
+            {
+                throw new LogRefusedException($"The log could not be shortened: {e.Message}", e);
+            }
     }
 
     public ValueTask DisposeAsync()

@@ -71,7 +71,7 @@ public sealed class AgentCodecTests
     {
         var report = new AgentReport(3, true,
         [
-            new InstanceReport { Id = Id, Serial = 7, Phase = Phase.Running, StartedAt = At, ContainerAddress = "172.18.0.2", Health = [new HealthState { FirstSuccessAt = At, LastSuccessAt = At, LastFailureAt = At, LastFailureCause = "x", ConsecutiveFailures = 2, Seen = true }, new HealthState()] },
+            new InstanceReport { Id = Id, Serial = 7, Phase = Phase.Running, StartedAt = At, ContainerAddress = "172.18.0.2", Health = [new HealthState { FirstSuccessAt = At, LastSuccessAt = At, LastFailureAt = At, LastFailureCause = "x", ConsecutiveFailures = 2, Seen = true }, new HealthState()], Readiness = [new ReadinessState("warm", false, new ReadinessResponse(503, "text/html", "no")), new ReadinessState("x", true, null)] },
             new InstanceReport { Id = Id, Serial = 8, Detail = "Pulling", End = new InstanceEnd(TerminalState.Failed, "why", 0, true, true, At) },
             new InstanceReport { Id = Id, Serial = 9, End = new InstanceEnd(TerminalState.Gone, "", null, false, false, At) },
         ], 11, [Id], 12) { Wiped = ["v2"] };

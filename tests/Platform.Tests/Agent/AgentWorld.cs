@@ -26,6 +26,7 @@ internal sealed class AgentWorld
     public DateTimeOffset? NextLookAt { get; private set; }
     public Persistence LastPersist { get; private set; }
     public AgentMemory Disk { get; private set; } = AgentMemory.Empty;
+    public Func<AgentAction.AskReadiness, ReadinessResponse> Readiness { get; set; } = _ => new ReadinessResponse(200, "text/plain", "");
     public Func<AgentAction.Probe, ProbeOutcome?> Answer { get; set; } = _ => new ProbeOutcome.Passed();
 
     public static Assignment Assign(long serial, Goal goal = Goal.Run, Func<AppDefinition, AppDefinition>? app = null, params HealthCheck[] checks)
@@ -137,6 +138,8 @@ internal sealed class AgentWorld
                 return [new AgentInput.Done(action.Id)];
             case AgentAction.Probe x:
                 return Answer(x) is { } outcome ? [new AgentInput.Probed(x.Id, x.Index, outcome)] : [];
+            case AgentAction.AskReadiness x:
+                return [new AgentInput.ReadinessAnswered(x.Id, x.Index, Readiness(x))];
             default:
                 return [];
         }

@@ -27,7 +27,7 @@ public sealed class SchedulerEventTests
 
     private static readonly Deployment Deployment = new()
     {
-        Id = "d1", Version = Version, StartedAt = At, Originals = [new OriginalApp(App.Id, null)],
+        Id = "d1", Version = Version, StartedAt = At, Limit = new DeploymentLimit(At, 300, true), RollbackOf = "d0", Originals = [new OriginalApp(App.Id, null)],
         Steps = [new DeploymentStep([new DeploymentAction(DeploymentActionKind.StartApplication, App.Id)]), new DeploymentStep([new DeploymentAction(DeploymentActionKind.ScaleApplication, App.Id)])],
     };
 
@@ -45,7 +45,7 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.DeploymentStepSucceeded("d1", 1) { At = At },
         new SchedulerEvent.InstanceReserved(Id, App.Id, Node, new Resources(0.5, 64, 10), [new LocalVolume("data", "01234567-89ab-8def-8123-456789abcdef", 10)]) { At = At },
         new SchedulerEvent.InstancePlaced(Id, 7, App.Id, Version, Node, [31000], new Resources(0.5, 64, 0)) { At = At },
-        new SchedulerEvent.InstanceReported(Id, Phase.Running, At, "172.18.0.2", [Alive]) { At = At },
+        new SchedulerEvent.InstanceReported(Id, Phase.Running, At, "172.18.0.2", [Alive]) { At = At, Readiness = [new ReadinessState("warm", false, new ReadinessResponse(503, "text/plain", "not yet"))] },
         new SchedulerEvent.NodeLost(Node) { At = At },
         new SchedulerEvent.InstanceStopRequested(Id, StopReason.Replaced) { At = At },
         new SchedulerEvent.InstanceDrained(Id, true) { At = At },
@@ -53,8 +53,8 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.ReservationReleased(Id, App.Id) { At = At },
         new SchedulerEvent.VolumesWiped(Node, ["01234567-89ab-8def-8123-456789abcdef"]) { At = At },
         new SchedulerEvent.LaunchDelayReset(App.Id) { At = At },
-        new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At },
-        new SchedulerEvent.DeploymentSucceeded("d1") { At = At },
+        new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At, Outcome = DeploymentOutcome.TimedOut, Traffic = new DeploymentTraffic(100, 1, true) },
+        new SchedulerEvent.DeploymentSucceeded("d1") { At = At, Traffic = new DeploymentTraffic(100, 0, false) },
         new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
         new SchedulerEvent.EventSubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
         new SchedulerEvent.EventUnsubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
@@ -100,13 +100,21 @@ public sealed class SchedulerEventTests
     {
         var old = SchedulerJson.ReadEvent(Encoding.UTF8.GetBytes(Golden.Read("scheduling/events-of-old/deployment-started-without-groups.json")));
         var plain = Assert.IsType<SchedulerEvent.DeploymentStarted>(old);
-        Assert.Equal(new SchedulerEvent.DeploymentStarted(Deployment, [App], [AppId.Parse("/old")], plain.Origin) { At = At }, plain);
+        Assert.Equal(new SchedulerEvent.DeploymentStarted(Deployment with { Limit = null, RollbackOf = null }, [App], [AppId.Parse("/old")], plain.Origin) { At = At }, plain);
         Assert.Equal(Golden.Read("scheduling/events-of-old/deployment-started-without-groups.json").Trim(), // nor does a change of apps alone grow by them
             JsonNode.Parse(SchedulerJson.Write(plain))!.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
         var state = ClusterState.Empty.Fold(OfEachKind[0]).Fold(old);
         Assert.True(state.HasGroup(AppId.Parse("/shop")));
         Assert.Equal(Version, state.VersionOf(AppId.Parse("/shop")));
         Assert.Equal([Version], state.VersionsOf(AppId.Parse("/shop")));
+    }
+
+    /// <summary>As versions wrote it that knew neither how a deployment ended nor its traffic.</summary>
+    [Fact]
+    public void An_older_form_is_read_too()
+    {
+        var e = SchedulerJson.ReadEvent("""{"kind":"deployment-cancelled","deployment":"d1","reason":"why","at":"2026-01-02T03:04:05.678+00:00"}"""u8);
+        Assert.Equal(new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At }, e);
     }
 
     [Fact]

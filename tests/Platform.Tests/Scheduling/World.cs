@@ -36,6 +36,9 @@ internal sealed class World
     /// <summary>Whether an instance, once started, passes its health checks.</summary>
     public Func<Instance, bool> IsHealthy { get; set; } = _ => true;
 
+    /// <summary>What an instance answers when it is asked whether it is ready.</summary>
+    public Func<Instance, ReadinessResponse> Readiness { get; set; } = _ => new ReadinessResponse(200, "text/plain", "yes");
+
     public static World With(int nodes = 1, double cpus = 16, double memMib = 16384, int ports = 100, Func<int, (string Key, string Value)[]>? attributes = null, SchedulerSettings? settings = null)
     {
         var world = new World(settings ?? new SchedulerSettings());
@@ -230,15 +233,22 @@ internal sealed class FakeNode(NodeDescription description)
         if (Tasks.TryGetValue(instance.Id, out var report) && report.End is not null) return report;
         var startedAt = report?.StartedAt ?? world.Now;
         var healthy = world.IsHealthy(instance);
+        var definition = world.Of(instance.App.Path).DefinitionOf(instance);
         return new InstanceReport
         {
             Id = instance.Id,
             Serial = instance.Serial,
             Phase = Phase.Running,
             StartedAt = startedAt,
-            Health = world.Of(instance.App.Path).DefinitionOf(instance).HealthChecks
+            Readiness = world.State.IsAskedForReadiness(instance)
+                ? definition.ReadinessChecks.Select(c => Asked(c, world.Readiness(instance))).ToEquatableArray()
+                : report?.Readiness ?? default,
+            Health = definition.HealthChecks
                 .Select(_ => healthy ? new HealthState { FirstSuccessAt = startedAt, LastSuccessAt = startedAt, Seen = true } : new HealthState { LastFailureAt = startedAt, LastFailureCause = "no", ConsecutiveFailures = 1, Seen = true })
                 .ToEquatableArray(),
         };
     }
+
+    private static ReadinessState Asked(ReadinessCheck check, ReadinessResponse response) =>
+        new(check.Name, check.StatusCodesForReady.Items.Contains(response.Status), check.PreserveLastResponse ? response : null);
 }
