@@ -105,7 +105,10 @@ public sealed class FuzzTests(ITestOutputHelper output)
         public async Task ClearAsync()
         {
             foreach (var app in world.State.Apps.Values.Where(a => !a.Removing).Select(a => a.Definition.Id).ToList())
-                (await world.SendAsync(HttpMethod.Delete, $"/v2/apps{app}?force=true", null)).Must(HttpStatusCode.OK);
+            {
+                var answer = await world.DeleteAsync($"/v2/apps{app}?force=true");
+                if (answer.Status != HttpStatusCode.OK) throw new BrokenException($"{app} is not deleted: {(int)answer.Status} {answer.Body}; there are {string.Join(' ', world.State.Apps.Select(a => $"{a.Key}={a.Value.Definition.Id}{(a.Value.Removing ? " on its way out" : "")}"))}");
+            }
             await world.SettleAsync();
             var left = world.State;
             if (left.Apps.Count + left.Owners.Count + left.Deployments.Count > 0)
