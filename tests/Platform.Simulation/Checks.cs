@@ -102,9 +102,9 @@ internal sealed class Checks(World world)
         }
     }
 
-    public void Asked(AppId app, bool mayRemove)
+    public void Asked(AppId app, bool mayRemove, bool mayMake)
     {
-        if (_expected.TryGetValue(app, out var expected)) (expected.MayGo, expected.MayCome) = (expected.MayGo || mayRemove, expected.MayCome || !mayRemove);
+        if (_expected.TryGetValue(app, out var expected)) (expected.MayGo, expected.MayCome) = (expected.MayGo || mayRemove, expected.MayCome || mayMake);
     }
 
     /// <summary>A rollback is asked for, which may make the app anything it was.</summary>

@@ -34,7 +34,8 @@ internal sealed class Workload(World world)
         var instances = state.Apps.TryGetValue(app, out var known) ? known.Instances.Keys.ToList() : [];
         switch (world.Chance.Below(20))
         {
-            case < 7: WriteSeveral(force); break;
+            case < 6: WriteSeveral(force); break;
+            case < 7: WriteRoot(force); break;
             case < 9: Send(app, Put(app, $$"""{"instances":{{world.Chance.Below(5)}}}""", force)); break;
             case < 11: Send(app, new Command.RestartApp(app, force) { Origin = ChangeOrigin.Internal }); break;
             case < 13 when instances.Count > 0:
@@ -54,14 +55,23 @@ internal sealed class Workload(World world)
         var apps = Enumerable.Range(0, Apps).Where(_ => world.Chance.Hits(0.6)).Select(i => AppId.Parse($"/a{i}")).ToList();
         if (apps.Count == 0) apps.Add(AnyApp());
         var writes = apps.Select(a => new AppWrite(a, JsonDocument.Parse(world.Chance.Hits(0.2) ? $$"""{"instances":{{world.Chance.Below(4)}}}""" : Body(a)).RootElement)).ToEquatableArray();
-        Send(apps, new Command.WriteApps(writes, Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal }, mayRemove: false);
+        Send(apps, new Command.WriteApps(writes, Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal }, mayRemove: false, mayMake: true);
+    }
+
+    /// <summary>A group is written whole: what is not in it any more goes, before what is new comes.</summary>
+    private void WriteRoot(bool force)
+    {
+        var all = Enumerable.Range(0, Apps).Select(i => AppId.Parse($"/a{i}")).ToList();
+        var kept = all.Where(_ => world.Chance.Hits(0.6)).Select(a => $$"""{"id":"{{a}}",{{Body(a).Trim()[1..]}}""");
+        var body = world.Chance.Hits(0.2) ? """{"scaleBy":0.7}""" : $$"""{"apps":[{{string.Join(',', kept)}}]}""";
+        Send(all, new Command.WriteGroup(AppId.Root, JsonDocument.Parse(body).RootElement, MayExist: true, force) { Origin = ChangeOrigin.Internal }, mayRemove: true, mayMake: true);
     }
 
     private void Cancel(Deployment deployment, bool force)
     {
         var touched = deployment.Affected.ToList();
         foreach (var app in touched) world.Checks.MayChange(app);
-        Send(touched, new Command.CancelDeployment(deployment.Id, force) { Origin = ChangeOrigin.Internal }, mayRemove: true);
+        Send(touched, new Command.CancelDeployment(deployment.Id, force) { Origin = ChangeOrigin.Internal }, mayRemove: true, mayMake: true);
     }
 
     /// <summary>When all is done, an app that no deployment changes takes an unforced change: nothing keeps it locked.</summary>
@@ -103,13 +113,18 @@ internal sealed class Workload(World world)
     public static Command Put(AppId app, string body, bool force) => new Command.WriteApps(
         [new AppWrite(app, JsonDocument.Parse(body).RootElement)], Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal };
 
-    private void Send(AppId app, Command command, bool mayRemove = false) => Send([app], command, mayRemove);
+    private void Send(AppId app, Command command, bool mayRemove = false) => Send([app], command, mayRemove, mayMake: !mayRemove);
 
-    private void Send(List<AppId> apps, Command command, bool mayRemove)
+    private void Send(List<AppId> apps, Command command, bool mayRemove, bool mayMake)
     {
         var names = string.Join(' ', apps);
-        world.Trace.Note($"asks for {names}", command is Command.WriteApps write ? string.Join(' ', write.Apps.Select(a => a.Body)) : command);
-        foreach (var app in apps) world.Checks.Asked(app, mayRemove);
+        world.Trace.Note($"asks for {names}", command switch
+        {
+            Command.WriteApps write => string.Join(' ', write.Apps.Select(a => a.Body)),
+            Command.WriteGroup write => write.Body,
+            _ => command,
+        });
+        foreach (var app in apps) world.Checks.Asked(app, mayRemove, mayMake);
         world.Scheduler.Ask(command, decision =>
         {
             world.Trace.Note($"answer for {names}", decision is Decision.Refused refused ? refused.Rejection.Message : decision is null ? "none" : "accepted");

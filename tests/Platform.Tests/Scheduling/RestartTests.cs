@@ -31,6 +31,12 @@ public sealed class RestartTests
         new("kill without scale", 2, 8, [Creation, Change, new(s => Ready(s, "/app", "vb") == 1, s => Kill(s, "/db", scale: false))]),
         new("restart of an app", 2, 8, [Creation, new(WhenDone, _ => new Command.RestartApp(AppId.Parse("/db"), false) { Origin = ChangeOrigin.Internal })]) { IsUninterrupted = true },
         new("rollback of what never becomes ready", 2, 8, [Creation, Change, new(s => Count(s, "/app", "vb") == 2, s => Cancel(s, force: false))], IsSick: i => i.App.Path == "/app" && i.Serial is > 5 and < 10),
+        new("group made, scaled and emptied half-way", 2, 8,
+        [
+            new(AtOnce, _ => PutGroup("va")), new(WhenDone, _ => PutGroup("vb")),
+            new(s => Ready(s, "/g/in/app", "vb") == 1, _ => new Command.WriteGroup(AppId.Parse("/g"), World.Json("""{"scaleBy":2}"""), true, Force: true) { Origin = ChangeOrigin.Internal }),
+            new(s => Count(s, "/g/db", "vb") >= 3, _ => new Command.DeleteGroup(AppId.Parse("/g/in"), Force: true) { Origin = ChangeOrigin.Internal }),
+        ]),
     ];
 
     public static TheoryData<string> Names => new(Plans.Select(p => p.Name));
@@ -67,6 +73,12 @@ public sealed class RestartTests
     private static string Scale(string id, int instances) => $$"""{"id":"{{id}}","instances":{{instances}}}""";
 
     private static Command Put(params string[] apps) => new Command.WriteApps(apps.Select(a => new AppWrite(AppId.Parse(World.Json(a).GetProperty("id").GetString()!), World.Json(a))).ToEquatableArray(), true, true, Force: true)
+    {
+        Origin = ChangeOrigin.Internal,
+    };
+
+    private static Command PutGroup(string cmd) => new Command.WriteGroup(
+        AppId.Root, World.Json($$"""{"id":"/","groups":[{"id":"g","apps":[{{App("/g/db", cmd, 2)}}],"groups":[{"id":"in","apps":[{{App("/g/in/app", cmd, 2)}}],"dependencies":["/g/db"]}]}]}"""), true, Force: true)
     {
         Origin = ChangeOrigin.Internal,
     };

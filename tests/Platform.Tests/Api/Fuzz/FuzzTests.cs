@@ -84,6 +84,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
                 if (isJson && body.Length > 0) JsonNode.Parse(body);
                 if (response.Headers.TryGetValues("Marathon-Deployment-Id", out var ids) && !world.Published.Any(f => f.Event is SchedulerEvent.DeploymentStarted x && x.Deployment.Id == ids.Single()))
                     throw new BrokenException($"the deployment {ids.Single()} of the answer was never begun");
+                if (request.IsDryRun && !world.Published.IsEmpty) throw new BrokenException($"is a dry run, and yet {string.Join(", ", world.Published.Select(f => f.Event))} came of it");
                 await SubsideAsync(before);
                 return;
             }
@@ -109,6 +110,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
                 var answer = await world.DeleteAsync($"/v2/apps{app}?force=true");
                 if (answer.Status != HttpStatusCode.OK) throw new BrokenException($"{app} is not deleted: {(int)answer.Status} {answer.Body}; there are {string.Join(' ', world.State.Apps.Select(a => $"{a.Key}={a.Value.Definition.Id}{(a.Value.Removing ? " on its way out" : "")}"))}");
             }
+            (await world.DeleteAsync("/v2/groups?force=true")).Must(HttpStatusCode.OK);
             await world.SettleAsync();
             var left = world.State;
             if (left.Apps.Count + left.Owners.Count + left.Deployments.Count > 0)

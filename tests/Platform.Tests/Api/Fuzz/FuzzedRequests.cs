@@ -9,6 +9,8 @@ namespace Platform.Tests.Api.Fuzz;
 /// <param name="Target">Path and query as they go over the wire.</param>
 internal sealed record FuzzedRequest(string Method, string Target, byte[]? Body, string? ContentType, bool IsChunked, (string Name, string Value)? Header)
 {
+    public bool IsDryRun => Target.EndsWith("dryRun=true", StringComparison.Ordinal);
+
     public override string ToString()
     {
         var text = new StringBuilder().Append(CultureInfo.InvariantCulture, $"{Method} {Target}{(IsChunked ? " in chunks" : "")}, Content-Type: {ContentType ?? "none"}");
@@ -46,7 +48,7 @@ internal sealed class FuzzedRequests
     private static readonly (string, string)?[] Headers =
     [
         ("Content-Encoding", "gzip"), ("Content-Encoding", "br"), ("Accept", "text/html"), ("Accept", "nothing;q=x"), ("X-HTTP-Method-Override", "DELETE"), ("Expect", "100-continue"), ("Accept-Encoding", "gzip"),
-        ("Range", "bytes=0-1"), ("If-Match", "*"), ("Origin", "null"), ("Authorization", "Basic !!!"), ("Last-Event-ID", "x"), ("Cookie", "a=b"),
+        ("Range", "bytes=0-1"), ("If-Match", "*"), ("If-Match", "\"2026-01-01T10:00:00.000Z\""), ("If-Match", "x, \"\", W/\"y"), ("If-None-Match", "*"), ("Origin", "null"), ("Authorization", "Basic !!!"), ("Last-Event-ID", "x"), ("Cookie", "a=b"),
     ];
 
     private readonly Chance _chance;
