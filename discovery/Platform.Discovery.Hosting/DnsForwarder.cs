@@ -35,9 +35,9 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
     private int _preferred;
 
     /// <summary>The reply and its age; null when every upstream stayed silent and nothing is remembered either.</summary>
-    public async ValueTask<(Reply Reply, int AgeSeconds)?> ResolveAsync(DnsQuery query, ReadOnlyMemory<byte> question, CancellationToken stopping)
+    public async ValueTask<(Reply Reply, int AgeSeconds)?> ResolveAsync(DnsForward forward, ReadOnlyMemory<byte> question, CancellationToken stopping)
     {
-        var key = new Key(query.Question.Name, query.Question.Type, query.Question.Class, query.Edns?.DnssecOk ?? false, query.CheckingDisabled);
+        var key = new Key(forward.Name, forward.Query.Type, forward.Query.Class, forward.Query.Edns?.DnssecOk ?? false, forward.Query.CheckingDisabled);
         var now = time.GetUtcNow();
         if (_cache.TryGetValue(key, out var cached) && now < cached.KeptUntil) return (cached, (int)(now - cached.ReceivedAt).TotalSeconds);
 

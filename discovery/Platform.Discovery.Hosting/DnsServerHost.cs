@@ -72,7 +72,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
                 port = _doors[^1].Udp.EndPoint.Port;
             }
             _near.Refresh();
-            Rebuild(_zone?.Cursor);
+            Refresh();
             return new ListenResult.Listening(new IPEndPoint(endPoint.Address, port));
         }
     }
@@ -83,26 +83,19 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         lock (_changing)
         {
             _schedulers = schedulers;
-            Rebuild(_zone?.Cursor);
+            Refresh();
         }
     }
 
     /// <summary>Follows the table until told to stop, then closes the doors.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        var cursor = EndpointCursor.Start;
         try
         {
-            while (true)
+            await foreach (var update in _feed.WatchAsync(EndpointCursor.Start, stopping).ConfigureAwait(false))
             {
-                var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
-                var began = Stopwatch.GetTimestamp();
-                cursor = snapshot.Cursor;
-                lock (_changing) Rebuild(cursor, snapshot);
-                _views.Served(ViewName, cursor);
-                // At most half of a core under steady change, and at small tables no wait worth the name.
-                var took = Stopwatch.GetElapsedTime(began);
-                if (took > TimeSpan.FromMilliseconds(1)) await Task.Delay(took, stopping).ConfigureAwait(false);
+                lock (_changing) Follow(update);
+                _views.Served(ViewName, _zone!.Cursor);
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -125,48 +118,49 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         }
     }
 
-    DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, IPAddress client, Span<byte> reply)
+    DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply)
     {
-        if (DnsWire.Parse(packet) is not { } query) return DnsVerdict.Silence;
+        Span<char> buffer = stackalloc char[DnsWire.NameMax];
+        if (!DnsWire.TryParse(packet, buffer, out var query)) return DnsVerdict.Silence;
         Interlocked.Increment(ref _queries);
+        ReadOnlySpan<char> name = buffer[..query.NameLength];
         var zone = _zone;
         DnsAnswer answer;
         var near = false;
         if (query.Problem is { } problem) answer = new DnsAnswer(problem);
-        else if (DnsNames.IsWithin(query.Question.Name, _apex))
+        else if (DnsNames.IsWithin(name, _apex))
         {
             near = query.RecursionDesired && _near.Contains(client);
             // "I do not know yet" is not "there is no such name": the latter would be remembered by the asker.
-            answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, query.Question, Interlocked.Increment(ref _turn));
+            answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
         }
         else
         {
             near = _near.Contains(client);
-            if (near && query.RecursionDesired && query.Question.Class == 1 && (DnsType)query.Question.Type is not (DnsType.AXFR or DnsType.IXFR))
-                return TryForward(query, out var busy) ? new DnsVerdict(0, query) : new DnsVerdict(DnsWire.Encode(packet, query, busy, 0, true, tcp, reply), null);
-            answer = DnsAnswer.Refused;
+            var forwardable = near && query is { RecursionDesired: true, Class: 1 } && (DnsType)query.Type is not (DnsType.AXFR or DnsType.IXFR);
+            if (forwardable && TryForward(name)) return new DnsVerdict(0, new DnsForward(query, name.ToString()));
+            answer = forwardable ? DnsAnswer.ServFail : DnsAnswer.Refused;
         }
         return new DnsVerdict(DnsWire.Encode(packet, query, answer, _apex.Length, near, tcp, reply), null);
     }
 
-    private bool TryForward(DnsQuery query, out DnsAnswer busy)
+    private bool TryForward(ReadOnlySpan<char> name)
     {
-        busy = DnsAnswer.ServFail;
         if (Interlocked.Increment(ref _forwards) <= _options.ForwardsMax) return true;
         Interlocked.Decrement(ref _forwards);
-        if (Interlocked.Increment(ref _refusedForwards) % 1000 == 1) TooManyForwards(query.Question.Name, _options.ForwardsMax);
+        if (Interlocked.Increment(ref _refusedForwards) % 1000 == 1) TooManyForwards(name.ToString(), _options.ForwardsMax);
         return false;
     }
 
-    async ValueTask<int> IDnsFront.ForwardAsync(byte[] packet, DnsQuery query, bool tcp, Memory<byte> reply)
+    async ValueTask<int> IDnsFront.ForwardAsync(byte[] packet, DnsForward forward, bool tcp, Memory<byte> reply)
     {
         try
         {
             Interlocked.Increment(ref _forwarded);
-            var question = packet.AsMemory(DnsWire.HeaderLength, query.QuestionLength);
-            return await _forwarder.ResolveAsync(query, question, _closing.Token).ConfigureAwait(false) is { } found
-                ? DnsWire.Relay(found.Reply.Message, found.Reply.Skeleton, found.AgeSeconds, packet, query, tcp, reply.Span)
-                : DnsWire.Encode(packet, query, DnsAnswer.ServFail, 0, true, tcp, reply.Span);
+            var question = packet.AsMemory(DnsWire.HeaderLength, forward.Query.QuestionLength);
+            return await _forwarder.ResolveAsync(forward, question, _closing.Token).ConfigureAwait(false) is { } found
+                ? DnsWire.Relay(found.Reply.Message, found.Reply.Skeleton, found.AgeSeconds, packet, forward.Query, tcp, reply.Span)
+                : DnsWire.Encode(packet, forward.Query, DnsAnswer.ServFail, 0, true, tcp, reply.Span);
         }
         finally
         {
@@ -207,11 +201,23 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _ => $"cannot listen on {endPoint}: {e.Message}",
     };
 
-    private void Rebuild(EndpointCursor? cursor, EndpointSnapshot? snapshot = null)
+    /// <summary>The table may be ahead of the update by now: the zone then shows the newer entries of the apps concerned, under the older revision.</summary>
+    private void Follow(EndpointUpdate update)
     {
-        if (cursor is null) return; // no table yet
-        _zone = DnsZone.Build(snapshot ?? _feed.Current, _options.Domain, _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray(), _schedulers, _zone);
+        var snapshot = _feed.Current;
+        var follows = _zone is { } before && !update.Complete && update.Epoch == before.Cursor.Epoch && snapshot.Cursor.Epoch == update.Epoch;
+        _zone = follows
+            ? _zone!.Next(snapshot, new EndpointCursor(update.Epoch, update.To), update.TouchedApps(), NameServers(), _schedulers)
+            : DnsZone.Build(snapshot, _options.Domain, NameServers(), _schedulers);
     }
+
+    /// <summary>The names of the servers themselves have changed.</summary>
+    private void Refresh()
+    {
+        if (_zone is { } zone) _zone = zone.Next(_feed.Current, zone.Cursor, [], NameServers(), _schedulers);
+    }
+
+    private EquatableArray<IPAddress> NameServers() => _doors.Select(x => x.Udp.EndPoint.Address).Distinct().ToEquatableArray();
 
     private bool IsOurs(IPEndPoint server) => _doors.Any(x => x.Udp.EndPoint.Equals(server));
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.NetworkInformation;
 using System.Net.Sockets;
@@ -14,12 +15,14 @@ internal sealed class LocalNetworks
     private volatile Networks _networks = Look();
     private long _lookedAt = Environment.TickCount64;
 
-    private sealed record Networks(HashSet<IPAddress> Own, IPNetwork[] Private);
+    /// <param name="Own">This machine's addresses.</param>
+    /// <param name="Private">The networks it is in, as first address and mask.</param>
+    private sealed record Networks(HashSet<UInt128> Own, (UInt128 First, UInt128 Mask)[] Private);
 
-    public bool Contains(IPAddress client)
+    /// <param name="client">As <see cref="Number(IPAddress)"/> has it.</param>
+    public bool Contains(UInt128 client)
     {
-        if (client.IsIPv4MappedToIPv6) client = client.MapToIPv4();
-        if (IPAddress.IsLoopback(client) || Contains(_networks, client)) return true;
+        if (IsLoopback(client) || Contains(_networks, client)) return true;
         lock (_looking)
         {
             // A bridge may have come up since; ask the kernel again, but not for every packet of a flood.
@@ -32,16 +35,33 @@ internal sealed class LocalNetworks
 
     public void Refresh() => _networks = Look();
 
-    public bool IsOwn(IPAddress address) => IPAddress.IsLoopback(address) || _networks.Own.Contains(address);
+    /// <summary>An address as 128 bits, IPv4 in the mapped form, so that both kinds compare as numbers and nothing is allocated for a packet.</summary>
+    public static UInt128 Number(IPAddress address)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        return address.TryWriteBytes(bytes, out var written) && written == 4 ? Mapped(bytes[..4]) : BinaryPrimitives.ReadUInt128BigEndian(bytes);
+    }
+
+    /// <summary>The same of an address as the kernel writes it down.</summary>
+    public static UInt128 Number(ReadOnlySpan<byte> address) => address.Length == 4 ? Mapped(address) : BinaryPrimitives.ReadUInt128BigEndian(address);
 
     public static IEnumerable<IPAddress> OwnAddresses(AddressFamily family) => Unicast().Select(x => x.Address).Where(x => x.AddressFamily == family && !x.IsIPv6LinkLocal);
 
-    private static bool Contains(Networks networks, IPAddress client) => networks.Own.Contains(client) || networks.Private.Any(x => x.Contains(client));
+    private static UInt128 Mapped(ReadOnlySpan<byte> address) => new(0, 0xFFFF_0000_0000UL | BinaryPrimitives.ReadUInt32BigEndian(address));
+
+    private static bool IsLoopback(UInt128 address) => address == UInt128.One || address >> 24 == 0xFFFF_7F;
+
+    private static bool Contains(Networks networks, UInt128 client)
+    {
+        foreach (var (first, mask) in networks.Private)
+            if ((client & mask) == first) return true;
+        return networks.Own.Contains(client);
+    }
 
     private static Networks Look()
     {
         var unicast = Unicast();
-        return new Networks([.. unicast.Select(x => x.Address)], [.. unicast.Where(x => IsPrivate(x.Address)).Select(x => Network(x.Address, x.PrefixLength))]);
+        return new Networks([.. unicast.Select(x => Number(x.Address))], [.. unicast.Where(x => IsPrivate(x.Address)).Select(x => Network(x.Address, x.PrefixLength))]);
     }
 
     private static UnicastIPAddressInformation[] Unicast()
@@ -56,11 +76,11 @@ internal sealed class LocalNetworks
         }
     }
 
-    private static IPNetwork Network(IPAddress address, int prefixLength)
+    private static (UInt128 First, UInt128 Mask) Network(IPAddress address, int prefixLength)
     {
-        var bytes = address.GetAddressBytes();
-        for (var bit = prefixLength; bit < bytes.Length * 8; bit++) bytes[bit / 8] &= (byte)~(0x80 >> (bit % 8));
-        return new IPNetwork(new IPAddress(bytes), prefixLength);
+        var length = address.AddressFamily == AddressFamily.InterNetwork ? 96 + prefixLength : prefixLength;
+        var mask = length == 0 ? UInt128.Zero : UInt128.MaxValue << (128 - length);
+        return (Number(address) & mask, mask);
     }
 
     private static bool IsPrivate(IPAddress address)

@@ -23,15 +23,21 @@ internal sealed class DnsAppRecords
 {
     private readonly Dictionary<InstanceId, Instance> _instances;
 
-    private DnsAppRecords(ServiceEntry entry, KeyValuePair<string, DnsNode>[] names, Dictionary<InstanceId, Instance> instances)
+    private DnsAppRecords(ServiceEntry entry, KeyValuePair<string, DnsNode>[] shared, Dictionary<InstanceId, Instance> instances)
     {
         Entry = entry;
-        Names = names;
+        _shared = shared;
         _instances = instances;
     }
 
     public ServiceEntry Entry { get; }
-    public KeyValuePair<string, DnsNode>[] Names { get; }
+
+    /// <summary>The names of the app as a whole; each instance has its own beside.</summary>
+    private readonly KeyValuePair<string, DnsNode>[] _shared;
+
+    /// <summary>The names of <paramref name="one"/> but for those of instances that <paramref name="other"/> has as they are.</summary>
+    public static IEnumerable<KeyValuePair<string, DnsNode>> Without(DnsAppRecords? one, DnsAppRecords? other) => one is null ? [] : one._shared
+        .Concat(one._instances.Where(x => !ReferenceEquals(other?._instances.GetValueOrDefault(x.Key), x.Value)).SelectMany(x => x.Value.Names));
 
     /// <param name="Services">By port label (none, <c>port0</c>, the port's name) and protocol.</param>
     private sealed record Instance(Endpoint Endpoint, string Label, KeyValuePair<string, DnsNode>[] Names, DnsRecord Address, DnsRecord NodeAddress,
@@ -50,7 +56,7 @@ internal sealed class DnsAppRecords
         if (DnsNames.AppDotted(app) is { } dotted && dotted != label) spellings.Add((dotted, "_" + dotted));
 
         var instances = Instances(entry, domains, before);
-        var names = new List<KeyValuePair<string, DnsNode>>((2 * instances.Count) + 16);
+        var names = new List<KeyValuePair<string, DnsNode>>(16);
         var sets = new SortedDictionary<(string Port, string Protocol), List<DnsRecord>>();
         var nodeSets = new SortedDictionary<string, List<DnsRecord>>(StringComparer.Ordinal);
         foreach (var port in entry.Service.Ports)
@@ -58,7 +64,6 @@ internal sealed class DnsAppRecords
                 foreach (var name in PortLabels(port.Index, port.Name)) sets.TryAdd((name, protocol), []);
         foreach (var instance in instances.Values)
         {
-            names.AddRange(instance.Names);
             foreach (var (key, record) in instance.Services) ListOf(sets, key).Add(record);
             foreach (var (protocol, record) in instance.NodeServices) ListOf(nodeSets, protocol).Add(record);
         }

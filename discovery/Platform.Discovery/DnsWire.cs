@@ -7,10 +7,12 @@ namespace Platform.Discovery;
 public readonly record struct DnsEdns(int PayloadMax, bool DnssecOk);
 
 /// <summary>A query as read from the wire; its bytes are still needed to echo the question in the asker's own spelling.</summary>
+/// <param name="NameLength">Characters of the canonical name in the reader's buffer.</param>
 /// <param name="Problem">Set when the packet itself decides the answer: FORMERR, NOTIMP or BADVERS.</param>
 /// <param name="QuestionLength">Bytes of the question after the header; 0 if it could not be read.</param>
-public sealed record DnsQuery(
-    ushort Id, int Opcode, bool RecursionDesired, bool CheckingDisabled, DnsQuestion Question, int QuestionLength, DnsEdns? Edns, DnsRcode? Problem);
+public readonly record struct DnsQuery(
+    ushort Id, int Opcode, bool RecursionDesired, bool CheckingDisabled, ushort Type, ushort Class, int NameLength, int QuestionLength,
+    DnsEdns? Edns, DnsRcode? Problem);
 
 /// <summary>Where the moving parts of another server's message stand: TTLs, and the end of what may be passed on (its OPT record is not).</summary>
 public sealed record DnsSkeleton(int QuestionLength, EquatableArray<int> TtlOffsets, int Additionals, int End);
@@ -31,26 +33,29 @@ public static class DnsWire
 
     public const int TcpMax = 65535;
     private const int OptLength = 11;
-    private const int NameWireMax = 255;
 
-    /// <summary>Reads a query. Null means silence: not even a header, or itself an answer (answering answers makes loops).</summary>
-    public static DnsQuery? Parse(ReadOnlySpan<byte> packet)
+    /// <summary>The longest name, on the wire and in the reader's buffer.</summary>
+    public const int NameMax = 255;
+
+    /// <summary>Reads a query. False means silence: not even a header, or itself an answer (answering answers makes loops).</summary>
+    /// <param name="name">Takes the name in canonical form; as long as <see cref="NameMax"/>.</param>
+    public static bool TryParse(ReadOnlySpan<byte> packet, Span<char> name, out DnsQuery query)
     {
-        if (packet.Length < HeaderLength || (packet[2] & 0x80) != 0) return null;
+        query = default;
+        if (packet.Length < HeaderLength || (packet[2] & 0x80) != 0) return false;
         var opcode = (packet[2] >> 3) & 15;
-        var query = new DnsQuery(Number(packet), opcode, (packet[2] & 1) != 0, (packet[3] & 0x10) != 0, default, 0, null, DnsRcode.FormErr);
-        if (opcode != 0) return query with { Problem = DnsRcode.NotImp };
-        if (Number(packet[4..]) != 1) return query;
+        query = new DnsQuery(Number(packet), opcode, (packet[2] & 1) != 0, (packet[3] & 0x10) != 0, 0, 0, 0, 0, null, DnsRcode.FormErr);
+        if (opcode != 0) query = query with { Problem = DnsRcode.NotImp };
+        else if (Number(packet[4..]) == 1) query = ReadQuestion(packet, name, query);
+        return true;
+    }
 
+    private static DnsQuery ReadQuestion(ReadOnlySpan<byte> packet, Span<char> name, DnsQuery query)
+    {
         var at = HeaderLength;
-        Span<char> name = stackalloc char[NameWireMax];
         if (!ReadQuestionName(packet, ref at, name, out var length) || at + 4 > packet.Length) return query;
-        query = query with
-        {
-            Question = new DnsQuestion(new string(name[..length]), Number(packet[at..]), Number(packet[(at + 2)..])),
-            QuestionLength = at + 4 - HeaderLength,
-        };
-        return (DnsType)query.Question.Type == DnsType.OPT ? query : ReadRecords(packet, at + 4, query);
+        query = query with { Type = Number(packet[at..]), Class = Number(packet[(at + 2)..]), NameLength = length, QuestionLength = at + 4 - HeaderLength };
+        return (DnsType)query.Type == DnsType.OPT ? query : ReadRecords(packet, at + 4, query);
     }
 
     /// <summary>Walks whatever follows the question; only an OPT record among the additional ones is of interest.</summary>
@@ -94,8 +99,8 @@ public static class DnsWire
         while (at < packet.Length)
         {
             var label = (int)packet[at++];
-            if (label == 0) return at - start <= NameWireMax;
-            if (label > DnsNames.LabelLengthMax || at + label > packet.Length || at - start + label > NameWireMax - 1) return false;
+            if (label == 0) return at - start <= NameMax;
+            if (label > DnsNames.LabelLengthMax || at + label > packet.Length || at - start + label > NameMax - 1) return false;
             if (length > 0) name[length++] = '.';
             foreach (var b in packet.Slice(at, label))
                 name[length++] = b == '.' ? '\u0100' : b is >= (byte)'A' and <= (byte)'Z' ? (char)(b + 32) : (char)b; // a dot inside a label matches no name of ours
@@ -124,7 +129,7 @@ public static class DnsWire
     /// next time), of the additional section silently, as RFC 2181 has it.
     /// </summary>
     /// <param name="apexLength">Characters of the zone's apex, to which the authority record belongs.</param>
-    public static int Encode(ReadOnlySpan<byte> packet, DnsQuery query, DnsAnswer answer, int apexLength, bool recursionAvailable, bool tcp, Span<byte> to)
+    public static int Encode(ReadOnlySpan<byte> packet, in DnsQuery query, in DnsAnswer answer, int apexLength, bool recursionAvailable, bool tcp, Span<byte> to)
     {
         var sizeMax = Math.Min(to.Length, tcp ? TcpMax : query.Edns?.PayloadMax ?? UdpPlainMax);
         var body = to[..(sizeMax - (query.Edns is null && answer.Rcode != DnsRcode.BadVers ? 0 : OptLength))];
@@ -133,19 +138,15 @@ public static class DnsWire
         packet.Slice(HeaderLength, query.QuestionLength).CopyTo(to[HeaderLength..]);
         var at = HeaderLength + query.QuestionLength;
 
-        var records = answer.Answer.IsDefault ? [] : answer.Answer.AsSpan();
-        Span<int> targets = records.Length <= 512 ? stackalloc int[records.Length] : new int[records.Length];
+        var count = answer.Count;
+        Span<int> targets = count <= 512 ? stackalloc int[count] : new int[count];
         var answers = 0;
-        while (answers < records.Length && WriteRecord(body, ref at, HeaderLength, records[answers], out targets[answers])) answers++;
+        while (answers < count && WriteRecord(body, ref at, HeaderLength, answer[answers], out targets[answers])) answers++;
 
         var authorities = 0;
         if (answer.Authority is { } authority && WriteRecord(body, ref at, HeaderLength + query.QuestionLength - 4 - apexLength - 2, authority, out _)) authorities++;
 
-        var additionals = 0;
-        if (!answer.Additional.IsDefault && answers == records.Length)
-            foreach (var glue in answer.Additional)
-                if (WriteRecord(body, ref at, targets[glue.AnswerIndex], glue.Record, out _)) additionals++;
-                else break;
+        var additionals = answers == count ? WriteGlue(body, ref at, answer, targets) : 0;
 
         if (query.Edns is not null || answer.Rcode == DnsRcode.BadVers)
         {
@@ -153,7 +154,7 @@ public static class DnsWire
             at += OptLength;
             additionals++;
         }
-        var truncated = answer.Truncated || (!tcp && answers < records.Length);
+        var truncated = answer.Truncated || (!tcp && answers < count);
         WriteHeader(to, query, answer, truncated, recursionAvailable);
         BinaryPrimitives.WriteUInt16BigEndian(to[4..], (ushort)(query.QuestionLength > 0 ? 1 : 0));
         BinaryPrimitives.WriteUInt16BigEndian(to[6..], (ushort)answers);
@@ -162,7 +163,26 @@ public static class DnsWire
         return at;
     }
 
-    private static void WriteHeader(Span<byte> to, DnsQuery query, DnsAnswer answer, bool truncated, bool recursionAvailable)
+    /// <summary>The addresses of the names that the answer leads to, as many as fit.</summary>
+    private static int WriteGlue(Span<byte> body, ref int at, in DnsAnswer answer, ReadOnlySpan<int> targets)
+    {
+        var written = 0;
+        if (answer.Zone is not { } zone) return 0;
+        for (var i = 0; i < targets.Length; i++)
+        {
+            if (answer[i].Target is not { } name || zone.Find(name) is not { } target) continue;
+            foreach (var set in target.Sets)
+            {
+                if (set[0].Type is not (DnsType.A or DnsType.AAAA)) continue;
+                foreach (var record in set)
+                    if (WriteRecord(body, ref at, targets[i], record, out _)) written++;
+                    else return written;
+            }
+        }
+        return written;
+    }
+
+    private static void WriteHeader(Span<byte> to, in DnsQuery query, in DnsAnswer answer, bool truncated, bool recursionAvailable)
     {
         to[2] = (byte)(0x80 | (query.Opcode << 3) | (answer.Authoritative ? 4 : 0) | (truncated ? 2 : 0));
         to[3] = (byte)((int)answer.Rcode & 15);
@@ -239,7 +259,7 @@ public static class DnsWire
     /// Passes another server's answer on, byte for byte where it can: record types we have never heard of stay what they are. Changed are
     /// the id, the flags, the question's spelling, the TTLs (aged), and the OPT record, which speaks only for one hop.
     /// </summary>
-    public static int Relay(ReadOnlySpan<byte> message, DnsSkeleton skeleton, int ageSeconds, ReadOnlySpan<byte> packet, DnsQuery query, bool tcp, Span<byte> to)
+    public static int Relay(ReadOnlySpan<byte> message, DnsSkeleton skeleton, int ageSeconds, ReadOnlySpan<byte> packet, in DnsQuery query, bool tcp, Span<byte> to)
     {
         var sizeMax = Math.Min(to.Length, tcp ? TcpMax : query.Edns?.PayloadMax ?? UdpPlainMax);
         var length = skeleton.End + (query.Edns is null ? 0 : OptLength);

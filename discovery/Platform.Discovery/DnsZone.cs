@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
 using Platform.Model;
@@ -30,20 +31,19 @@ public sealed class DnsZone
     /// <summary>The zone's own servers change only with its listeners.</summary>
     private const int ServerTtlSeconds = 60;
 
-    private readonly Dictionary<string, DnsNode> _nodes;
-    private readonly Dictionary<string, DnsNode>.AlternateLookup<ReadOnlySpan<char>> _bySpan;
-
     private readonly DnsDomains _domains;
-    private readonly Dictionary<AppId, DnsAppRecords> _apps;
+    private readonly DnsNameMap _names;
+    private readonly ImmutableDictionary<AppId, DnsAppRecords> _apps;
+    private readonly ImmutableArray<(string Name, DnsNode Node)> _servers;
 
-    private DnsZone(DnsDomains domains, EndpointCursor cursor, Dictionary<string, DnsNode> nodes, Dictionary<AppId, DnsAppRecords> apps)
+    private DnsZone(DnsDomains domains, EndpointCursor cursor, DnsNameMap names, ImmutableDictionary<AppId, DnsAppRecords> apps, ImmutableArray<(string, DnsNode)> servers)
     {
         _domains = domains;
-        _apps = apps;
         Cursor = cursor;
-        _nodes = nodes;
-        _bySpan = nodes.GetAlternateLookup<ReadOnlySpan<char>>();
-        Authority = nodes[Apex].Of(DnsType.SOA)[0];
+        _names = names;
+        _apps = apps;
+        _servers = servers;
+        Authority = Find(Apex)!.Of(DnsType.SOA)[0];
     }
 
     public string Apex => _domains.Apex;
@@ -52,10 +52,10 @@ public sealed class DnsZone
     /// <summary>The apex's SOA, which goes with every "no".</summary>
     public DnsRecord Authority { get; }
 
-    public int NameCount => _nodes.Count;
+    public int NameCount => _names.Count;
 
     /// <summary>A canonical (lower-case) name's records; null if it does not exist.</summary>
-    public DnsNode? Find(ReadOnlySpan<char> name) => _bySpan.TryGetValue(name, out var node) ? node : null;
+    public DnsNode? Find(ReadOnlySpan<char> name) => _names.Find(name)?.Node;
 
     /// <summary>The zone that a domain lies in: <c>mesos</c> for <c>marathon.mesos</c>.</summary>
     public static string ApexOf(string domain) => domain.IndexOf('.', StringComparison.Ordinal) is > 0 and var dot ? domain[(dot + 1)..] : domain;
@@ -71,74 +71,71 @@ public sealed class DnsZone
         return ok;
     }
 
-    /// <param name="before">An earlier zone of the same domain, whose unchanged apps are taken over.</param>
-    public static DnsZone Build(
-        EndpointSnapshot snapshot, string domain, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers, DnsZone? before = null)
+    /// <summary>The zone of a whole snapshot.</summary>
+    public static DnsZone Build(EndpointSnapshot snapshot, string domain, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
     {
         var domains = DnsDomains.Of(domain);
-        return new Builder(domains, before?._domains == domains ? before._apps : null).Build(snapshot, nameServers, schedulers);
+        return Make(domains, snapshot, snapshot.Cursor, snapshot.Services.Keys, DnsNameMap.Empty, ImmutableDictionary<AppId, DnsAppRecords>.Empty, [],
+            Servers(domains, snapshot, snapshot.Cursor, nameServers, schedulers));
     }
 
+    /// <summary>This zone brought to a later snapshot of the same table. It costs what changed, not what is there.</summary>
+    /// <param name="cursor">Where the zone then stands: all apps that changed up to it are among <paramref name="touched"/>.</param>
+    public DnsZone Next(
+        EndpointSnapshot snapshot, EndpointCursor cursor, IEnumerable<AppId> touched, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers) =>
+        Make(_domains, snapshot, cursor, touched, _names, _apps, _servers, Servers(_domains, snapshot, cursor, nameServers, schedulers));
+
     /// <summary>As a zone file, sorted; for tests and for people.</summary>
-    public override string ToString() => string.Join('\n', _nodes
-        .OrderBy(x => string.Join('.', x.Key.Split('.').Reverse()), StringComparer.Ordinal)
-        .SelectMany(x => x.Value.Sets.IsEmpty ? [$"{x.Key}. ; empty"] : x.Value.Sets.SelectMany(s => s.Select(r => $"{x.Key}. {r}"))));
+    public override string ToString() => string.Join('\n', _names.Entries
+        .OrderBy(x => string.Join('.', x.Name.Split('.').Reverse()), StringComparer.Ordinal)
+        .SelectMany(x => x.Node.Sets.IsEmpty ? (IEnumerable<string>)[$"{x.Name}. ; empty"] : x.Node.Sets.SelectMany(s => s.Select(r => $"{x.Name}. {r}")).Order(StringComparer.Ordinal)));
 
-    private sealed class Builder(DnsDomains domains, Dictionary<AppId, DnsAppRecords>? before)
+    private static DnsZone Make(
+        DnsDomains domains, EndpointSnapshot snapshot, EndpointCursor cursor, IEnumerable<AppId> touched, DnsNameMap names,
+        ImmutableDictionary<AppId, DnsAppRecords> apps, ImmutableArray<(string Name, DnsNode Node)> serversBefore, ImmutableArray<(string Name, DnsNode Node)> servers)
     {
-        private readonly Dictionary<string, DnsNode> _nodes = new(before?.Count * 40 ?? 64, StringComparer.Ordinal);
-
-        public DnsZone Build(EndpointSnapshot snapshot, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
+        var builder = names.ToBuilder();
+        // What is new comes before what is old goes: a name that stays is never without its parts.
+        foreach (var (name, node) in servers) builder.Add(name, node, domains.Apex);
+        foreach (var (name, node) in serversBefore) builder.Remove(name, node, domains.Apex);
+        var changed = apps.ToBuilder();
+        foreach (var app in touched)
         {
-            AddServers(snapshot, nameServers, schedulers);
-            var apps = new Dictionary<AppId, DnsAppRecords>(snapshot.Services.Count);
-            foreach (var (app, entry) in snapshot.Services)
-            {
-                var records = DnsAppRecords.Of(entry, domains, before?.GetValueOrDefault(app));
-                apps[app] = records;
-                foreach (var (name, node) in records.Names) Add(name, node);
-            }
-            return new DnsZone(domains, snapshot.Cursor, _nodes, apps);
+            var before = apps.GetValueOrDefault(app);
+            var after = snapshot.Services.TryGetValue(app, out var entry) ? DnsAppRecords.Of(entry, domains, before) : null;
+            if (ReferenceEquals(before, after)) continue;
+            foreach (var (name, node) in DnsAppRecords.Without(after, before)) builder.Add(name, node, domains.Apex);
+            foreach (var (name, node) in DnsAppRecords.Without(before, after)) builder.Remove(name, node, domains.Apex);
+            if (after is null) changed.Remove(app);
+            else changed[app] = after;
         }
+        return new DnsZone(domains, cursor, builder.ToMap(), changed.ToImmutable(), servers);
+    }
 
-        private void AddServers(EndpointSnapshot snapshot, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
-        {
-            var ns = $"ns1.{domains.Apex}";
-            _nodes[domains.Apex] = DnsNode
-                .Of([DnsRecord.Authority(ns, $"root.{ns}", unchecked((uint)snapshot.Revision), 60, 600, 86400, NegativeTtlSeconds, NegativeTtlSeconds)])
-                .With(DnsNode.Of([DnsRecord.NameServer(ns, ServerTtlSeconds)]));
-            Add(ns, DnsNode.Addresses(nameServers.Select(x => DnsRecord.Address(x, ServerTtlSeconds))));
+    /// <summary>The names of the zone itself: its servers, the schedulers, the nodes, and the revision.</summary>
+    private static ImmutableArray<(string Name, DnsNode Node)> Servers(
+        DnsDomains domains, EndpointSnapshot snapshot, EndpointCursor cursor, EquatableArray<IPAddress> nameServers, DnsSchedulers schedulers)
+    {
+        var names = ImmutableArray.CreateBuilder<(string, DnsNode)>();
+        var ns = $"ns1.{domains.Apex}";
+        names.Add((domains.Apex, DnsNode
+            .Of([DnsRecord.Authority(ns, $"root.{ns}", unchecked((uint)cursor.Revision), 60, 600, 86400, NegativeTtlSeconds, NegativeTtlSeconds)])
+            .With(DnsNode.Of([DnsRecord.NameServer(ns, ServerTtlSeconds)]))));
+        names.Add((ns, DnsNode.Addresses(nameServers.Select(x => DnsRecord.Address(x, ServerTtlSeconds)))));
 
-            var leader = DnsNode.Addresses(schedulers.Leader is { } address ? [DnsRecord.Address(address, InstanceTtlSeconds)] : []);
-            Add($"leader.{domains.Apex}", leader);
-            if (domains.Apps != domains.Apex) Add(domains.Apps, leader);
-            if (schedulers.Leader is not null && schedulers.Port > 0)
-                Add($"_leader._tcp.{domains.Apex}", DnsNode.Of([DnsRecord.Service(schedulers.Port, $"leader.{domains.Apex}", InstanceTtlSeconds)]));
-            Add($"master.{domains.Apex}", DnsNode.Addresses(schedulers.All.Select(x => DnsRecord.Address(x, InstanceTtlSeconds))));
-            for (var i = 0; i < schedulers.All.Count; i++)
-                Add(string.Create(CultureInfo.InvariantCulture, $"master{i}.{domains.Apex}"), DnsNode.Addresses([DnsRecord.Address(schedulers.All[i], InstanceTtlSeconds)]));
-            Add($"slave.{domains.Apex}", DnsNode.Addresses(snapshot.Nodes.Values
-                .Select(x => IPAddress.TryParse(x.Address, out var node) ? node : null).OfType<IPAddress>().Select(x => DnsRecord.Address(x, InstanceTtlSeconds))));
+        var leader = DnsNode.Addresses(schedulers.Leader is { } address ? [DnsRecord.Address(address, InstanceTtlSeconds)] : []);
+        names.Add(($"leader.{domains.Apex}", leader));
+        if (domains.Apps != domains.Apex) names.Add((domains.Apps, leader));
+        if (schedulers.Leader is not null && schedulers.Port > 0)
+            names.Add(($"_leader._tcp.{domains.Apex}", DnsNode.Of([DnsRecord.Service(schedulers.Port, $"leader.{domains.Apex}", InstanceTtlSeconds)])));
+        names.Add(($"master.{domains.Apex}", DnsNode.Addresses(schedulers.All.Select(x => DnsRecord.Address(x, InstanceTtlSeconds)))));
+        for (var i = 0; i < schedulers.All.Count; i++)
+            names.Add((string.Create(CultureInfo.InvariantCulture, $"master{i}.{domains.Apex}"), DnsNode.Addresses([DnsRecord.Address(schedulers.All[i], InstanceTtlSeconds)])));
+        names.Add(($"slave.{domains.Apex}", DnsNode.Addresses(snapshot.Nodes.Values
+            .Select(x => IPAddress.TryParse(x.Address, out var node) ? node : null).OfType<IPAddress>().Select(x => DnsRecord.Address(x, InstanceTtlSeconds)))));
 
-            // A prober learns from it which revision this server answers from.
-            Add($"revision.{domains.Apps}",
-                DnsNode.Of([DnsRecord.Text(InstanceTtlSeconds, snapshot.Revision.ToString(CultureInfo.InvariantCulture), snapshot.Cursor.Epoch)]));
-        }
-
-        /// <summary>Two apps whose names mangle to one share it. With a name, every name above it exists: RFC 8020 forbids denying those.</summary>
-        private void Add(string name, DnsNode node)
-        {
-            if (name.Length > DnsNames.NameLengthMax) return;
-            if (!_nodes.TryAdd(name, node))
-            {
-                _nodes[name] = _nodes[name].With(node);
-                return;
-            }
-            var bySpan = _nodes.GetAlternateLookup<ReadOnlySpan<char>>();
-            for (var parent = Parent(name); !bySpan.ContainsKey(parent); parent = Parent(parent)) bySpan[parent] = DnsNode.Empty;
-        }
-
-        /// <summary>The apex is there before all others, so that the walk up ends there.</summary>
-        private static ReadOnlySpan<char> Parent(ReadOnlySpan<char> name) => name[(name.IndexOf('.') + 1)..];
+        // A prober learns from it which revision this server answers from.
+        names.Add(($"revision.{domains.Apps}", DnsNode.Of([DnsRecord.Text(InstanceTtlSeconds, cursor.Revision.ToString(CultureInfo.InvariantCulture), cursor.Epoch)])));
+        return names.ToImmutable();
     }
 }

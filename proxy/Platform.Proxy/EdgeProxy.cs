@@ -146,23 +146,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         var snapshot = _feed.Current;
         var exact = !update.Complete && update.Epoch == snapshot.Cursor.Epoch && update.To == snapshot.Revision
             && update.Epoch == _routes.Table.Cursor.Epoch && update.From <= _routes.Table.Cursor.Revision;
-        Apply(snapshot, exact ? TouchedBy(update) : null);
-    }
-
-    private static HashSet<AppId> TouchedBy(EndpointUpdate update)
-    {
-        var touched = new HashSet<AppId>();
-        foreach (var change in update.Changes)
-            switch (change)
-            {
-                case EndpointChange.ServiceSet x: touched.Add(x.Service.App); break;
-                case EndpointChange.ServiceRemoved x: touched.Add(x.App); break;
-                case EndpointChange.EndpointSet x: touched.Add(x.Endpoint.App); break;
-                case EndpointChange.EndpointRemoved x: touched.Add(x.App); break;
-                case EndpointChange.NodeSet or EndpointChange.NodeRemoved: break;
-                default: throw new System.Diagnostics.UnreachableException($"{change}");
-            }
-        return touched;
+        Apply(snapshot, exact ? update.TouchedApps() : null);
     }
 
     private void Apply(EndpointSnapshot snapshot, IEnumerable<AppId>? touched)

@@ -4,7 +4,6 @@ using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using Platform.Scheduler;
-using Platform.Scheduling;
 
 namespace Platform.Cli;
 
@@ -14,10 +13,10 @@ internal static class PlatformUp
     public static async Task<int> RunAsync(UpOptions options, CancellationToken cancelled)
     {
         Doors.Check(options);
+        using var levels = new LogLevels(TimeProvider.System);
         using var loggers = LoggerFactory.Create(logging => logging
-            .SetMinimumLevel(LogLevel.Information)
-            .AddFilter("Microsoft", LogLevel.Warning)
-            .AddFilter("Grpc", LogLevel.Warning)
+            .SetMinimumLevel(LogLevel.Trace) // what is heard is for the levels to say, at any time
+            .AddFilter((category, level) => levels.IsEnabled(category, level))
             .AddSimpleConsole(console =>
             {
                 console.SingleLine = true;
@@ -28,16 +27,14 @@ internal static class PlatformUp
         using var term = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
 
-        var socket = LinkSocket(options.Data);
-        await using var scheduler = await SchedulerHost.CreateAsync(
-            new SchedulerHostOptions(options.Data, options.Api, socket, new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max }),
-            loggers, TimeProvider.System, stop.Token).ConfigureAwait(false);
-        await using var node = new NodeHost(options, socket, scheduler.ClusterId, loggers);
+        await using var terms = new LeaderTerms(options, LinkSocket(options.Data), levels, loggers);
+        var scheduler = await terms.BeginAsync(stop.Token).ConfigureAwait(false);
+        await using var node = new NodeHost(options, terms.LinkSocket, scheduler.ClusterId, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);
         await scheduler.StartAsync(stop.Token).ConfigureAwait(false);
         node.NameScheduler(scheduler.Api);
         PrintDoors(scheduler.Api, node);
-        await RunAsync(options, scheduler, node, stop.Token).ConfigureAwait(false);
+        await RunAsync(options, terms, node, stop.Token).ConfigureAwait(false);
         return (int)ExitCode.Done;
 
         void OnSignal(PosixSignalContext context)
@@ -47,11 +44,11 @@ internal static class PlatformUp
         }
     }
 
-    private static async Task RunAsync(UpOptions options, SchedulerHost scheduler, NodeHost node, CancellationToken stopping)
+    private static async Task RunAsync(UpOptions options, LeaderTerms terms, NodeHost node, CancellationToken stopping)
     {
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var loops = new[] { scheduler.Loop.RunAsync(together.Token), node.RunAsync(together.Token) };
-        var ready = SayWhenReadyAsync(options, scheduler, node, together.Token);
+        var loops = new[] { terms.RunAsync(together.Token), node.RunAsync(together.Token) };
+        var ready = SayWhenReadyAsync(options, terms.Current, node, together.Token);
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
         await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -60,8 +57,7 @@ internal static class PlatformUp
         using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(15));
         if (options.StopTasksOnExit) await node.Agent.StopAllTasksAsync(grace.Token).ConfigureAwait(false);
         await node.StopAsync(grace.Token).ConfigureAwait(false);
-        await scheduler.StopAsync(grace.Token).ConfigureAwait(false);
-        if (!first.IsFaulted) await scheduler.Loop.SaveSnapshotAsync(grace.Token).ConfigureAwait(false);
+        await terms.StopAsync(keepSnapshot: !first.IsFaulted, grace.Token).ConfigureAwait(false);
         if (first.IsFaulted) await first.ConfigureAwait(false); // a loop that died ends the program, with its reason
     }
 

@@ -20,6 +20,10 @@ internal static class UpCommand
         ("service-ports", "Service ports to give to apps (default 10000-20000)"),
         ("domain", "Where apps are named in DNS (default marathon.mesos)"),
         ("runtime", "docker, process or auto (default auto: what there is)"),
+        ("http-credentials", "USER:PASSWORD that the REST door asks for (better in PLATFORM_HTTP_CREDENTIALS: other users see flags)"),
+        ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),
+        ("http-max-concurrent-requests", "More requests at a time than these are answered 503 (default: as many as come)"),
+        ("access-control-allow-origin", "Origins, with commas between, whose pages may read the REST door's answers; * = all"),
     ];
 
     public static Command Make(Func<UpOptions, CancellationToken, Task<int>> run)

@@ -3,6 +3,7 @@ using System.Net;
 using Platform.Agent;
 using Platform.Discovery;
 using Platform.Model;
+using Platform.Scheduler.Api;
 
 namespace Platform.Cli;
 
@@ -41,6 +42,16 @@ public sealed record UpOptions
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Asked for at the REST door; null = nobody is asked.</summary>
+    public HttpCredentials? HttpCredentials { get; init; }
+
+    public required string HttpRealm { get; init; }
+    public int? HttpConcurrentRequestsMax { get; init; }
+    public EquatableArray<string> AllowedOrigins { get; init; }
+
+    /// <summary>What was said or is the default, by the flags' names; without secrets.</summary>
+    public EquatableMap Shown { get; init; } = EquatableMap.Empty;
+
     /// <param name="text">The value of a flag by its name without dashes; null where nothing was said anywhere.</param>
     public static UpOptions Parse(Func<string, string?> text)
     {
@@ -61,11 +72,17 @@ public sealed record UpOptions
             Runtime = Runtime(),
             StopTasksOnExit = text("stop-tasks-on-exit") is "true",
             Insecure = text("insecure") is "true",
+            HttpCredentials = Credentials(),
+            HttpRealm = text("http-realm") ?? "Mesosphere",
+            HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
+            AllowedOrigins = (text("access-control-allow-origin") ?? "")
+                .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
         };
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
-            if (!options.Insecure && !IPAddress.IsLoopback(door.Address))
-                problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure");
-        return problems.Count == 0 ? options : throw new BadOptionException(string.Join('\n', problems));
+            if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
+                problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
+                    + (flag == "api" ? ", or give it one with --http-credentials USER:PASSWORD" : ""));
+        return problems.Count == 0 ? options with { Shown = options.Show() } : throw new BadOptionException(string.Join('\n', problems));
 
         IPEndPoint EndPoint(string flag, string otherwise)
         {
@@ -110,6 +127,22 @@ public sealed record UpOptions
             return "marathon.mesos";
         }
 
+        HttpCredentials? Credentials()
+        {
+            if (text("http-credentials") is not { } said) return null;
+            if (HttpCredentials.TryParse(said, out var credentials)) return credentials;
+            problems.Add("--http-credentials: a user and a password with a colon between are wanted");
+            return null;
+        }
+
+        int? Positive(string flag)
+        {
+            if (text(flag) is not { } said) return null;
+            if (int.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0) return number;
+            problems.Add($"--{flag} {said}: a whole number from 1 on is wanted");
+            return null;
+        }
+
         RuntimeChoice Runtime()
         {
             var said = text("runtime") ?? "auto";
@@ -118,6 +151,28 @@ public sealed record UpOptions
             return RuntimeChoice.Auto;
         }
     }
+
+    private EquatableMap Show() => EquatableMap.From(new Dictionary<string, string>
+    {
+        ["data"] = Data,
+        ["api"] = Api.ToString(),
+        ["dns"] = Dns.ToString(),
+        ["kv"] = Kv.ToString(),
+        ["edge"] = Edge.ToString(),
+        ["admin"] = Admin.ToString(),
+        ["node-name"] = NodeName.Name,
+        ["node-address"] = NodeAddress?.ToString() ?? "",
+        ["task-ports"] = $"{TaskPorts.Min}-{TaskPorts.Max}",
+        ["service-ports"] = $"{ServicePorts.Min}-{ServicePorts.Max}",
+        ["domain"] = Domain,
+        ["runtime"] = Runtime.ToString().ToLowerInvariant(),
+        ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
+        ["insecure"] = Insecure ? "true" : "false",
+        ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
+        ["http-realm"] = HttpRealm,
+        ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",
+        ["access-control-allow-origin"] = string.Join(',', AllowedOrigins),
+    });
 
     private static string DefaultData() => Environment.IsPrivilegedProcess
         ? "/var/lib/platform"

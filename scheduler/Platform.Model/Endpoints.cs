@@ -64,4 +64,22 @@ public readonly record struct EndpointCursor(string Epoch, long Revision)
 }
 
 /// <summary>Brings a table from one revision to a later one; when <see cref="Complete"/>, from nothing.</summary>
-public sealed record EndpointUpdate(string Epoch, long From, long To, bool Complete, EquatableArray<EndpointChange> Changes);
+public sealed record EndpointUpdate(string Epoch, long From, long To, bool Complete, EquatableArray<EndpointChange> Changes)
+{
+    /// <summary>The apps it says something of.</summary>
+    public HashSet<AppId> TouchedApps()
+    {
+        var touched = new HashSet<AppId>();
+        foreach (var change in Changes)
+            switch (change)
+            {
+                case EndpointChange.ServiceSet x: touched.Add(x.Service.App); break;
+                case EndpointChange.ServiceRemoved x: touched.Add(x.App); break;
+                case EndpointChange.EndpointSet x: touched.Add(x.Endpoint.App); break;
+                case EndpointChange.EndpointRemoved x: touched.Add(x.App); break;
+                case EndpointChange.NodeSet or EndpointChange.NodeRemoved: break;
+                default: throw new System.Diagnostics.UnreachableException($"{change}");
+            }
+        return touched;
+    }
+}

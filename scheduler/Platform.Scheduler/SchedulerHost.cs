@@ -19,7 +19,8 @@ namespace Platform.Scheduler;
 /// <param name="Directory">Where the log lives.</param>
 /// <param name="Api">The REST door.</param>
 /// <param name="LinkSocket">The unix socket on which this machine's own agent finds the scheduler.</param>
-public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, SchedulerSettings Settings);
+/// <param name="Rest">What the REST door is told; the settings in it are those of the whole scheduler.</param>
+public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, ApiOptions Rest);
 
 /// <summary>The scheduler as a role: log, loop, REST door and agent link, wired by hand.</summary>
 public sealed class SchedulerHost : IAsyncDisposable
@@ -27,15 +28,19 @@ public sealed class SchedulerHost : IAsyncDisposable
     private readonly SqliteClusterLog _log;
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
+    private readonly EventCallbacks _callbacks;
+    private readonly RestApi _rest;
     private readonly WebApplication _web;
 
-    private SchedulerHost(SqliteClusterLog log, SchedulerLoop loop, AgentGateway gateway, EventHub events, WebApplication web)
+    private SchedulerHost(SchedulerHostOptions options, SqliteClusterLog log, SchedulerLoop loop, ILoggerFactory loggers, TimeProvider time)
     {
         _log = log;
         Loop = loop;
-        _gateway = gateway;
-        _events = events;
-        _web = web;
+        _gateway = new AgentGateway(loop, loggers.CreateLogger<AgentGateway>());
+        _events = new EventHub(loop, log, time);
+        _callbacks = new EventCallbacks(loop, _events, CallbackLimits.Default, time, loggers.CreateLogger<EventCallbacks>());
+        _rest = new RestApi(loop, options.Rest, _events, time, loggers.CreateLogger<RestApi>());
+        _web = Web(options, loggers);
     }
 
     public SchedulerLoop Loop { get; }
@@ -53,11 +58,8 @@ public sealed class SchedulerHost : IAsyncDisposable
         try
         {
             var state = await RecoverAsync(log, time, stopping).ConfigureAwait(false);
-            var brain = new Brain(state, options.Settings, time.GetUtcNow());
-            var loop = new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>());
-            var gateway = new AgentGateway(loop, loggers.CreateLogger<AgentGateway>());
-            var events = new EventHub(loop, time);
-            return new SchedulerHost(log, loop, gateway, events, Web(options, loop, gateway, events, loggers, time));
+            var brain = new Brain(state, options.Rest.Settings, time.GetUtcNow());
+            return new SchedulerHost(options, log, new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>()), loggers, time);
         }
         catch
         {
@@ -84,6 +86,9 @@ public sealed class SchedulerHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _web.DisposeAsync().ConfigureAwait(false);
+        await _callbacks.DisposeAsync().ConfigureAwait(false);
+        _rest.Dispose();
+        _events.Dispose();
         _gateway.Dispose();
         await _log.DisposeAsync().ConfigureAwait(false);
     }
@@ -98,8 +103,7 @@ public sealed class SchedulerHost : IAsyncDisposable
         return state.Fold(founded);
     }
 
-    private static WebApplication Web(
-        SchedulerHostOptions options, SchedulerLoop loop, AgentGateway gateway, EventHub events, ILoggerFactory loggers, TimeProvider time)
+    private WebApplication Web(SchedulerHostOptions options, ILoggerFactory loggers)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -112,12 +116,12 @@ public sealed class SchedulerHost : IAsyncDisposable
         });
         builder.Services.AddRoutingCore();
         builder.Services.AddGrpc();
-        builder.Services.AddSingleton(gateway);
+        builder.Services.AddSingleton(_gateway);
         builder.Services.AddSingleton(loggers);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         web.MapGrpcService<AgentGateway>();
-        new RestApi(loop, new ApiOptions { Settings = options.Settings }, events, time, loggers.CreateLogger<RestApi>()).Map(web);
+        _rest.Map(web);
         return web;
     }
 }

@@ -31,6 +31,9 @@ public sealed partial record ClusterState
     /// <summary>Which app each live instance belongs to.</summary>
     public ImmutableDictionary<InstanceId, AppId> Owners { get; init; } = ImmutableDictionary<InstanceId, AppId>.Empty;
 
+    /// <summary>Where events are posted to (contract 6.4), in the order they came.</summary>
+    public EquatableArray<string> EventSubscribers { get; init; }
+
     public Instance? Instance(InstanceId id) => Owners.TryGetValue(id, out var app) ? Apps[app].Instances[id] : null;
 
     /// <summary>An app users can see: it exists and is not on its way out.</summary>

@@ -39,6 +39,11 @@ public abstract record Command
 
     /// <summary>With all that is in it; the root is emptied.</summary>
     public sealed record DeleteGroup(AppId Group, bool Force) : Command;
+
+    /// <summary>Contract 6.4; twice is once.</summary>
+    public sealed record SubscribeToEvents(string? CallbackUrl) : Command;
+
+    public sealed record UnsubscribeFromEvents(string? CallbackUrl) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);

@@ -10,6 +10,9 @@ public sealed record SchedulerSettings
     public int ServicePortMax { get; init; } = 20000;
     public int DeploymentsMax { get; init; } = 100;
 
+    /// <summary>Addresses that events are posted to.</summary>
+    public int EventSubscribersMax { get; init; } = 100;
+
     /// <summary>A node that says nothing for this long is lost.</summary>
     public TimeSpan NodeLostAfter { get; init; } = TimeSpan.FromSeconds(15);
 
@@ -46,6 +49,8 @@ public static class Decider
             Command.WriteGroup x => GroupDecisions.Write(change, x),
             Command.PatchGroup x => GroupDecisions.Patch(change, x),
             Command.DeleteGroup x => GroupDecisions.Delete(change, x),
+            Command.SubscribeToEvents x => EventSubscribers.Subscribe(state, x, settings, now),
+            Command.UnsubscribeFromEvents x => EventSubscribers.Unsubscribe(state, x, now),
             _ => throw new System.Diagnostics.UnreachableException($"{command}"),
         };
     }

@@ -26,6 +26,8 @@ public sealed partial record ClusterState
             SchedulerEvent.InstanceEnded x => End(x),
             SchedulerEvent.NodeJoined x => Join(x),
             SchedulerEvent.NodeLost x => Lose(x),
+            SchedulerEvent.EventSubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).Append(x.CallbackUrl).ToEquatableArray() },
+            SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).ToEquatableArray() },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1 };
@@ -36,6 +38,8 @@ public sealed partial record ClusterState
         var first = new RootVersion(new AppVersion(x.At), default, default);
         return this with { ClusterId = x.ClusterId, RootVersions = RootVersions.SetItem(first.Version, first) };
     }
+
+    private IEnumerable<string> SubscribersBut(string url) => EventSubscribers.Where(u => u != url);
 
     private ClusterState Start(SchedulerEvent.DeploymentStarted x)
     {

@@ -23,6 +23,8 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(InstanceEnded), "instance-ended")]
 [JsonDerivedType(typeof(NodeJoined), "node-joined")]
 [JsonDerivedType(typeof(NodeLost), "node-lost")]
+[JsonDerivedType(typeof(EventSubscribed), "event-subscribed")]
+[JsonDerivedType(typeof(EventUnsubscribed), "event-unsubscribed")]
 public abstract record SchedulerEvent
 {
     private SchedulerEvent() { }
@@ -74,6 +76,11 @@ public abstract record SchedulerEvent
     public sealed record NodeJoined(NodeDescription Node) : SchedulerEvent;
 
     public sealed record NodeLost(NodeId Node) : SchedulerEvent;
+
+    /// <summary>From now on every event of the contract is posted to this address.</summary>
+    public sealed record EventSubscribed(string CallbackUrl, string ClientIp) : SchedulerEvent;
+
+    public sealed record EventUnsubscribed(string CallbackUrl, string ClientIp) : SchedulerEvent;
 }
 
 /// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>

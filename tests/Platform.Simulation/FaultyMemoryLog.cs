@@ -39,6 +39,18 @@ internal sealed class FaultyMemoryLog(bool asText) : IClusterLog
         return ValueTask.CompletedTask;
     }
 
+    public ValueTask<ImmutableArray<Folded>> ReadTailAsync(int count, CancellationToken stopping)
+    {
+        var state = _snapshot is null ? ClusterState.Empty : SchedulerJson.ReadState(_snapshot);
+        var tail = new List<Folded>();
+        foreach (var entry in _entries)
+        {
+            var e = entry as SchedulerEvent ?? SchedulerJson.ReadEvent((byte[])entry);
+            tail.Add(new Folded(state, e, state = state.Fold(e)));
+        }
+        return ValueTask.FromResult(tail.TakeLast(count).ToImmutableArray());
+    }
+
     public ValueTask SaveSnapshotAsync(ClusterState state, CancellationToken stopping)
     {
         _snapshot = SchedulerJson.Write(state);

@@ -12,6 +12,11 @@ internal sealed record Answer(int Status)
 {
     public IEnumerable<Action<Utf8JsonWriter>>? Json { get; init; }
     public string? Text { get; init; }
+    public string TextType { get; init; } = "text/plain; charset=utf-8";
+
+    /// <summary>Instead of a body: sends for as long as there is something to send.</summary>
+    public Func<Task>? Follow { get; init; }
+
     public string? Location { get; init; }
     public string? DeploymentId { get; init; }
     public string? Allow { get; init; }
@@ -19,6 +24,8 @@ internal sealed record Answer(int Status)
     /// <summary>The version of what was read or written, as a strong entity tag without its quotes.</summary>
     public AppVersion? Tag { get; init; }
 
+    /// <summary>How to say who one is, where that is asked for.</summary>
+    public string? Challenge { get; init; }
     public int? RetryAfterSeconds { get; init; }
 
     /// <summary>The rest of the request's body is not worth waiting for.</summary>
@@ -38,6 +45,9 @@ internal sealed record Answer(int Status)
         writer.WriteString("message", message);
         writer.WriteEndObject();
     });
+
+    /// <summary>JSON that comes with the program, under its name in the folder Resources.</summary>
+    public static Answer Document(string name) => Of(200, writer => writer.WriteRawValue(Embedded.Read(name)));
 
     public static Answer NotFound(string message) => Message(404, message);
 

@@ -1,3 +1,4 @@
+using Platform.Model;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
@@ -12,6 +13,26 @@ public sealed record ApiOptions
 
     /// <summary>The loop's own: printed by <c>/v2/info</c>, and what a dry run decides by.</summary>
     public SchedulerSettings Settings { get; init; } = new();
+
+    /// <summary>What was set at the start, by name; shown at /config, so without secrets.</summary>
+    public EquatableMap Configuration { get; init; } = EquatableMap.Empty;
+
+    /// <summary>Changed at /logging.</summary>
+    public LogLevels LogLevels { get; init; } = new(TimeProvider.System);
+
+    /// <summary>Asked for by DELETE /v2/leader; returns at once.</summary>
+    public Action? Abdicate { get; init; }
+
+    /// <summary>Null = everybody may come in.</summary>
+    public HttpCredentials? Credentials { get; init; }
+
+    public string Realm { get; init; } = "Mesosphere";
+
+    /// <summary>Requests beyond these are answered 503 at once; null = as many as come. Event streams have a limit of their own.</summary>
+    public int? ConcurrentRequestsMax { get; init; }
+
+    /// <summary>Origins whose pages may read answers; <c>*</c> = all.</summary>
+    public EquatableArray<string> AllowedOrigins { get; init; }
 
     /// <summary>One app's JSON, and any other body.</summary>
     public int AppBytesMax { get; init; } = 1024 * 1024;

@@ -70,6 +70,9 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public IQueryCollection Query => http.Request.Query;
     public string Method { get; } = HttpMethods.IsHead(http.Request.Method) ? HttpMethods.Get : http.Request.Method;
 
+    /// <summary>Bytes of the request's body that were read.</summary>
+    public long BodyBytes { get; private set; }
+
     public string ClientIp => http.Connection.RemoteIpAddress is not { } address ? ""
         : (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
 
@@ -139,6 +142,7 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
             var read = await reader.ReadAsync(http.RequestAborted).ConfigureAwait(false);
             foreach (var piece in read.Buffer) bytes.Write(piece.Span);
             reader.AdvanceTo(read.Buffer.End);
+            BodyBytes = bytes.WrittenCount;
             if (bytes.WrittenCount > bytesMax) return (default, await DiscardAsync(bytes.WrittenCount, bytesMax).ConfigureAwait(false));
             if (read.IsCompleted) break;
         }

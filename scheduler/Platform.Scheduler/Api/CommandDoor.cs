@@ -1,11 +1,15 @@
 using Platform.Model;
+using Platform.Scheduler.Metrics;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
 
 /// <summary>Where endpoints ask for a change: a decision comes back as what was accepted, or as the answer to give in its place.</summary>
-internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, TimeProvider time)
+internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, SchedulerMeters meters, TimeProvider time)
 {
+    /// <summary>So many of them are told in an event; the answer has all.</summary>
+    private const int ReasonProblemsMax = 10;
+
     /// <summary>The answer in place of a change is its refusal, or, under <c>dryRun</c>, its plan: whatever is asked so, changes nothing.</summary>
     /// <param name="group">The group that a refused change would have changed; its followers are told why it was not.</param>
     public async Task<(Decision.Accepted Accepted, Answer? Instead)> AskAsync(Call call, Command command, AppId group)
@@ -21,7 +25,8 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
     }
 
     private static string ReasonOf(Rejection rejection) =>
-        rejection.Message + string.Concat(rejection.Details.Select(d => $" {d.Path}: {d.Reason}."));
+        rejection.Details.IsEmpty ? rejection.Message
+            : "Object is not valid: " + string.Join("; ", rejection.Details.Take(ReasonProblemsMax).Select(p => $"{p.Path} {p.Reason}"));
 
     /// <summary>On the caller's thread and its view of the cluster: the loop goes on meanwhile.</summary>
     private Answer Rehearse(Call call, Command command)
@@ -51,6 +56,7 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
 
     private async Task<Decision> DecideAsync(Call call, Command command)
     {
+        var askedAt = time.GetTimestamp();
         try
         {
             return await loop.AskAsync(command, call.Http.RequestAborted).WaitAsync(options.DecisionMax, time).ConfigureAwait(false);
@@ -58,6 +64,10 @@ internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions o
         catch (TimeoutException)
         {
             throw new SchedulerUnavailableException("The scheduler has not decided in time; the change may still be made");
+        }
+        finally
+        {
+            meters.Decided(time.GetElapsedTime(askedAt));
         }
     }
 }

@@ -30,6 +30,8 @@ public static class ContractEvents
             SchedulerEvent.InstanceEnded x => InstanceEvents.OfEnd(x, before),
             SchedulerEvent.NodeJoined x => OfNode(e.At, before, after, x.Node.Id),
             SchedulerEvent.NodeLost x => OfNode(e.At, before, after, x.Node),
+            SchedulerEvent.EventSubscribed x => [Subscribed(x.ClientIp, x.CallbackUrl, e.At)],
+            SchedulerEvent.EventUnsubscribed x => [Unsubscribed(x.ClientIp, x.CallbackUrl, e.At)],
             SchedulerEvent.ClusterFounded or SchedulerEvent.LaunchDelayReset => [],
             _ => throw new System.Diagnostics.UnreachableException($"{e}"),
         };
@@ -47,6 +49,25 @@ public static class ContractEvents
 
     public static ContractEvent StreamDetached(string remoteAddress, DateTimeOffset at) =>
         Of("event_stream_detached", at, writer => writer.WriteString("remoteAddress", remoteAddress));
+
+    public static ContractEvent Subscribed(string clientIp, string callbackUrl, DateTimeOffset at) =>
+        OfSubscriber("subscribe_event", clientIp, callbackUrl, at);
+
+    public static ContractEvent Unsubscribed(string clientIp, string callbackUrl, DateTimeOffset at) =>
+        OfSubscriber("unsubscribe_event", clientIp, callbackUrl, at);
+
+    /// <summary>Our own addition, told only to a follower that asked to go on where it had been: what lies between is not known any more.</summary>
+    public static ContractEvent Missed(string lastEventId, long knownFrom, DateTimeOffset at) => Of("events_missed", at, writer =>
+    {
+        writer.WriteString("lastEventId", lastEventId);
+        writer.WriteNumber("knownFrom", knownFrom);
+    });
+
+    private static ContractEvent OfSubscriber(string type, string clientIp, string callbackUrl, DateTimeOffset at) => Of(type, at, writer =>
+    {
+        writer.WriteString("clientIp", clientIp);
+        writer.WriteString("callbackUrl", callbackUrl);
+    });
 
     internal static ContractEvent Of(string type, DateTimeOffset at, Action<Utf8JsonWriter> fields)
     {

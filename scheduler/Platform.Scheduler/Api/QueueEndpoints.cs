@@ -15,7 +15,8 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         var waiting = call.View.Queue.Values
             .Select(item => (Item: item, App: call.View.State.App(item.App)))
             .Where(x => x.App is not null);
-        return Answer.List("queue", waiting, (writer, x) => Write(writer, x.Item, x.App!.Definition, now));
+        var offersIn = call.Query["embed"].Any(e => e is "lastUnusedOffers" or "queue.lastUnusedOffers") ? call.View.State : null;
+        return Answer.List("queue", waiting, (writer, x) => Write(writer, x.Item, x.App!.Definition, offersIn, now));
     }
 
     public async Task<Answer> ResetDelayAsync(Call call, string[] path)
@@ -26,7 +27,8 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         return refused ?? new Answer(204);
     }
 
-    internal static void Write(Utf8JsonWriter writer, QueueItem item, AppDefinition app, DateTimeOffset now)
+    /// <param name="offersIn">Where the nodes are whose offers are told too; null = they are not.</param>
+    private static void Write(Utf8JsonWriter writer, QueueItem item, AppDefinition app, ClusterState? offersIn, DateTimeOffset now)
     {
         var left = item.Explanation.DelayedUntil - now;
         var delayed = left > TimeSpan.Zero;
@@ -39,6 +41,7 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteEndObject();
         writer.WriteString("since", Timestamps.Text(item.Since));
         WriteOffers(writer, item);
+        if (offersIn is not null) OfferJson.WriteUnused(writer, offersIn, item);
         WriteWaiting(writer, item.Explanation.NoFits);
         writer.WritePropertyName("app");
         AppJson.Write(writer, app);

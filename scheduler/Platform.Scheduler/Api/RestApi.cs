@@ -2,38 +2,46 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Scheduler.Metrics;
 
 namespace Platform.Scheduler.Api;
 
 /// <summary>
 /// The REST door: the Marathon contract under /v2 and /ping. Paths are split here and not by ASP.NET's routing, for app ids hold slashes,
-/// clients double them (<c>/v2/apps//a/b</c>), and what an id is depends on the words behind it and on the method.
+/// clients double them (<c>/v2/apps//a/b</c>), and what an id is depends on the words behind it and on the method: see <see cref="ApiRoutes"/>.
 /// </summary>
-public sealed partial class RestApi
+public sealed partial class RestApi : IDisposable
 {
-    private const string ReadOnly = "GET, HEAD";
-
     private readonly SchedulerLoop _loop;
     private readonly ApiOptions _options;
     private readonly EventHub _hub;
+    private readonly TimeProvider _time;
     private readonly ILogger<RestApi> _logger;
+    private readonly SchedulerMeters _meters;
     private readonly AppsEndpoints _apps;
     private readonly GroupsEndpoints _groups;
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly EventStream _events;
+    private readonly EventSubscriptionEndpoints _subscriptions;
+    private readonly ServerEndpoints _server;
+    private readonly ApiRoutes _routes;
 
     public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
     {
-        (_loop, _options, _hub, _logger) = (loop, options, hub, logger);
-        var door = new CommandDoor(loop, hub, options, time);
+        (_loop, _options, _hub, _time, _logger) = (loop, options, hub, time, logger);
+        _meters = new SchedulerMeters(loop, hub, time);
+        var door = new CommandDoor(loop, hub, options, _meters, time);
         _apps = new AppsEndpoints(door, time);
         _groups = new GroupsEndpoints(door, time);
         _tasks = new TasksEndpoints(door);
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
-        _events = new EventStream(hub, time);
+        _events = new EventStream(hub, _meters, time);
+        _subscriptions = new EventSubscriptionEndpoints(door, time);
+        _server = new ServerEndpoints(_meters);
+        _routes = new ApiRoutes(Routes());
     }
 
     /// <summary>Takes /v2 and /ping, and answers 404 for whatever nobody else has mapped.</summary>
@@ -44,28 +52,48 @@ public sealed partial class RestApi
         app.Lifetime.ApplicationStopping.Register(_hub.Close);
     }
 
+    public void Dispose() => _meters.Dispose();
+
     private static bool IsOurs(PathString path) =>
         path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
 
     private async Task AnswerAsync(HttpContext http)
     {
-        Answers.WriteCommonHeaders(http, Call.LeaderOf(http, _options));
+        var startedAt = _time.GetTimestamp();
+        var served = new Served(_meters.Begin());
+        try
+        {
+            Answers.WriteCommonHeaders(http, Call.LeaderOf(http, _options));
+            CrossOrigin.WriteHeaders(http, _options);
+            await ServeAsync(http, served).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (!served.Followed) _meters.Ended(http.Request.Method, http.Response.StatusCode, _time.GetElapsedTime(startedAt), served.BodyBytes);
+        }
+    }
+
+    private async Task ServeAsync(HttpContext http, Served served)
+    {
         try
         {
             var (flags, refusal) = Flags.Read(http.Request.Query);
             var segments = (http.Request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
             var (precondition, malformed) = Preconditions.Read(http.Request);
-            refusal ??= malformed;
             var call = new Call(http, segments, flags, _loop.Current, _options) { Precondition = precondition };
-            if (refusal is null && IsEventStream(call))
-            {
-                await _events.FollowAsync(call).ConfigureAwait(false);
-                return;
-            }
-            var answer = refusal ?? await RouteAsync(call).ConfigureAwait(false);
+            var answer = WhyNotIn(http, served.Active) ?? refusal ?? malformed ?? await RouteAsync(call).ConfigureAwait(false);
+            served.BodyBytes = call.BodyBytes;
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
-            await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+            if (answer.Follow is not { } follow)
+            {
+                await SendAsync(http, answer).ConfigureAwait(false);
+                return;
+            }
+            // A stream is no request that takes long: it is neither counted nor limited as one.
+            served.Followed = true;
+            _meters.Left();
+            await follow().ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
         {
@@ -86,84 +114,44 @@ public sealed partial class RestApi
         }
     }
 
-    /// <summary>Half an answer cannot be taken back: the connection is cut, so that nobody takes it for a whole one.</summary>
-    private static async Task ApologiseAsync(HttpContext http, Answer answer)
+    private async Task SendAsync(HttpContext http, Answer answer)
     {
-        if (http.Response.HasStarted) http.Abort();
-        else await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+        var (bytes, gzipped) = await Answers.WriteAsync(http, answer).ConfigureAwait(false);
+        if (!HttpMethods.IsHead(http.Request.Method)) _meters.Answered(bytes, gzipped);
     }
 
-    private static bool IsEventStream(Call call) => call.Segments is ["v2", "events"] && call.Method == HttpMethods.Get && EventStream.IsWanted(call.Http);
-
-    private Task<Answer> RouteAsync(Call call) => call.Segments switch
+    /// <summary>Before anything is looked at: how many there are already, then who it is.</summary>
+    private Answer? WhyNotIn(HttpContext http, int active)
     {
-        ["v2", "apps"] => AppsAsync(call),
-        ["v2", "apps", .. var path] => AppAsync(call, path),
-        ["v2", "groups", .. var path] => GroupAsync(call, path),
-        ["v2", "tasks"] => Read(call, () => TasksEndpoints.List(call)),
-        ["v2", "tasks", "delete"] => call.Method == HttpMethods.Post ? _tasks.KillSeveralAsync(call) : NotAllowed("POST"),
-        ["v2", "deployments"] => Read(call, () => DeploymentsEndpoints.List(call)),
-        ["v2", "deployments", var id] => call.Method == HttpMethods.Delete ? _deployments.CancelAsync(call, id) : NotAllowed("DELETE"),
-        ["v2", "queue"] => Read(call, () => _queue.List(call)),
-        ["v2", "queue", .. { Length: > 0 } path, "delay"] => call.Method == HttpMethods.Delete ? _queue.ResetDelayAsync(call, path) : NotAllowed("DELETE"),
-        ["v2", "info"] => Read(call, () => ServerEndpoints.Info(call)),
-        ["v2", "leader"] => Read(call, () => ServerEndpoints.Leader(call)),
-        ["v2", "events"] => NotAllowed(ReadOnly, call.Method == HttpMethods.Get ? "The event stream is only for those who accept text/event-stream" : null),
-        ["ping"] => Read(call, () => ServerEndpoints.Ping(call)),
-        _ => Task.FromResult(Answer.NotFound($"URI not found: {call.Http.Request.Path}")),
-    };
+        if (active > _options.ConcurrentRequestsMax)
+            return Answer.Message(503, $"More than {_options.ConcurrentRequestsMax} requests are being answered already") with { RetryAfterSeconds = 1 };
+        return _options.Credentials is { } credentials && !credentials.Admit(http.Request.Headers.Authorization.ToString())
+            ? Answer.Message(401, "Invalid username or password.") with { Challenge = $"Basic realm=\"{_options.Realm}\"" }
+            : null;
+    }
 
-    private Task<Answer> AppsAsync(Call call) => call.Method switch
+    /// <summary>What is counted of a request.</summary>
+    /// <param name="active">How many were being answered when it came, itself included.</param>
+    private sealed class Served(int active)
     {
-        "GET" => Task.FromResult(_apps.List(call)),
-        "POST" => _apps.CreateAsync(call),
-        "PUT" => _apps.WriteAllAsync(call, patch: false),
-        "PATCH" => _apps.WriteAllAsync(call, patch: true),
-        _ => NotAllowed("GET, HEAD, POST, PUT, PATCH"),
-    };
+        public int Active => active;
+        public long BodyBytes { get; set; }
+        public bool Followed { get; set; }
+    }
 
-    /// <summary>The id is everything up to a trailing word of the contract, where the method goes with that word (1.1).</summary>
-    private Task<Answer> AppAsync(Call call, string[] path) => (call.Method, path) switch
+    /// <summary>Half an answer cannot be taken back: the connection is cut, so that nobody takes it for a whole one.</summary>
+    private async Task ApologiseAsync(HttpContext http, Answer answer)
     {
-        ("GET", [.. { Length: > 0 } id, "tasks"]) => Task.FromResult(TasksEndpoints.ListOf(call, id)),
-        ("DELETE", [.. { Length: > 0 } id, "tasks"]) => _tasks.KillAllAsync(call, id),
-        ("DELETE", [.. { Length: > 0 } id, "tasks", var task]) => _tasks.KillOneAsync(call, id, task),
-        ("GET", [.. { Length: > 0 } id, "versions"]) => Task.FromResult(AppsEndpoints.Versions(call, id)),
-        ("GET", [.. { Length: > 0 } id, "versions", var version]) => Task.FromResult(AppsEndpoints.Version(call, id, version)),
-        ("POST", [.. { Length: > 0 } id, "restart"]) => _apps.RestartAsync(call, id),
-        ("GET", [.. var group, "*"]) => Task.FromResult(_apps.ListGroup(call, group)),
-        ("GET", _) => Task.FromResult(_apps.Get(call, path)),
-        ("PUT", _) => _apps.WriteAsync(call, path, patch: false),
-        ("PATCH", _) => _apps.WriteAsync(call, path, patch: true),
-        ("DELETE", _) => _apps.DeleteAsync(call, path),
-        _ => NotAllowed(AllowedOf(path)),
-    };
+        if (http.Response.HasStarted) http.Abort();
+        else await SendAsync(http, answer).ConfigureAwait(false);
+    }
 
-    private Task<Answer> GroupAsync(Call call, string[] path) => (call.Method, path) switch
+    private Task<Answer> RouteAsync(Call call)
     {
-        ("GET", [.. var id, "apps"]) => Task.FromResult(_groups.Apps(call, id)),
-        ("GET", [.. var id, "versions"]) => Task.FromResult(GroupsEndpoints.Versions(call, id)),
-        ("GET", [.. var id, "versions", var version]) => Task.FromResult(_groups.Version(call, id, version)),
-        ("GET", _) => Task.FromResult(_groups.Get(call, path)),
-        ("POST", _) => _groups.WriteAsync(call, path, mayExist: false),
-        ("PUT", _) => _groups.WriteAsync(call, path, mayExist: true),
-        ("PATCH", _) => _groups.PatchAsync(call, path),
-        ("DELETE", _) => _groups.DeleteAsync(call, path),
-        _ => NotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE"),
-    };
-
-    private static string AllowedOf(string[] path) => path switch
-    {
-        [_, .., "restart"] => "POST",
-        [_, .., "tasks"] => "GET, HEAD, DELETE",
-        [_, .., "tasks", _] => "DELETE",
-        [_, .., "versions"] or [_, .., "versions", _] or [.., "*"] => ReadOnly,
-        _ => "GET, HEAD, PUT, PATCH, DELETE",
-    };
-
-    private static Task<Answer> Read(Call call, Func<Answer> read) => call.Method == HttpMethods.Get ? Task.FromResult(read()) : NotAllowed(ReadOnly);
-
-    private static Task<Answer> NotAllowed(string allow, string? message = null) => Task.FromResult(Answer.NotAllowed(allow, message));
+        var (route, pieces, allow) = _routes.Find(call.Method, call.Segments);
+        if (route is not null) return route.AnswerAsync(call, pieces);
+        return Task.FromResult(allow is null ? Answer.NotFound($"URI not found: {call.Http.Request.Path}") : Answer.NotAllowed(allow));
+    }
 
     [LoggerMessage(3201, LogLevel.Error, "{Method} {Path} failed")]
     private partial void Failed(Exception e, string method, PathString path);

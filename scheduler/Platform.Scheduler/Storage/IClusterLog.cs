@@ -15,6 +15,12 @@ public interface IClusterLog : IAsyncDisposable
     /// <summary>Durable when it returns. Throws <see cref="LogRefusedException"/> if nothing was stored, <see cref="LogOvertakenException"/> if another wrote at that revision.</summary>
     ValueTask AppendAsync(long expected, ImmutableArray<SchedulerEvent> events, CancellationToken stopping);
 
+    /// <summary>
+    /// The newest <paramref name="count"/> events with the states around them, oldest first; fewer where less is kept.
+    /// May be asked while another appends.
+    /// </summary>
+    ValueTask<ImmutableArray<Folded>> ReadTailAsync(int count, CancellationToken stopping);
+
     /// <summary>Keeps a state so that recovery need not begin at the first event; drops what it makes superfluous.</summary>
     ValueTask SaveSnapshotAsync(ClusterState state, CancellationToken stopping);
 }

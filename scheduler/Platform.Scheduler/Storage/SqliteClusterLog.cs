@@ -17,11 +17,13 @@ public sealed class SqliteClusterLog : IClusterLog
     /// <summary>Snapshots kept: the newest, and the one before in case the newest does not verify.</summary>
     private const int SnapshotsKept = 2;
 
+    private readonly string _file;
     private readonly SqliteConnection _connection;
     private readonly FileStream _lock;
 
-    private SqliteClusterLog(SqliteConnection connection, FileStream @lock)
+    private SqliteClusterLog(string file, SqliteConnection connection, FileStream @lock)
     {
+        _file = file;
         _connection = connection;
         _lock = @lock;
     }
@@ -42,9 +44,10 @@ public sealed class SqliteClusterLog : IClusterLog
         }
         try
         {
+            var file = Path.Combine(directory, "cluster.db");
             var connection = new SqliteConnection(new SqliteConnectionStringBuilder
             {
-                DataSource = Path.Combine(directory, "cluster.db"), Pooling = false, DefaultTimeout = 2,
+                DataSource = file, Pooling = false, DefaultTimeout = 2,
             }.ToString());
             connection.Open();
             Execute(connection, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000;");
@@ -53,7 +56,7 @@ public sealed class SqliteClusterLog : IClusterLog
                 CREATE TABLE IF NOT EXISTS log(revision INTEGER PRIMARY KEY, at INTEGER NOT NULL, format INTEGER NOT NULL, body BLOB NOT NULL);
                 CREATE TABLE IF NOT EXISTS snapshot(revision INTEGER PRIMARY KEY, format INTEGER NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT NULL);
                 """);
-            return new SqliteClusterLog(connection, @lock);
+            return new SqliteClusterLog(file, connection, @lock);
         }
         catch (SqliteException e)
         {
@@ -139,6 +142,40 @@ public sealed class SqliteClusterLog : IClusterLog
         }
     }
 
+    /// <summary>On a connection of its own: WAL lets it read one consistent state while the loop appends.</summary>
+    public ValueTask<ImmutableArray<Folded>> ReadTailAsync(int count, CancellationToken stopping)
+    {
+        try
+        {
+            using var connection = new SqliteConnection(new SqliteConnectionStringBuilder
+            {
+                DataSource = _file, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = 2,
+            }.ToString());
+            connection.Open();
+            using var transaction = connection.BeginTransaction(deferred: true);
+            var newest = Convert.ToInt64(Scalar(connection, "SELECT COALESCE(MAX(revision), 0) FROM log"), System.Globalization.CultureInfo.InvariantCulture);
+            var state = SnapshotBefore(connection, newest - count);
+            var tail = ImmutableArray.CreateBuilder<Folded>();
+            using var select = connection.CreateCommand();
+            select.CommandText = "SELECT revision, body FROM log WHERE revision > $from ORDER BY revision";
+            select.Parameters.AddWithValue("$from", state.Revision);
+            using var rows = select.ExecuteReader();
+            while (rows.Read() && rows.GetInt64(0) == state.Revision + 1)
+            {
+                stopping.ThrowIfCancellationRequested();
+                var before = state;
+                var e = SchedulerJson.ReadEvent(rows.GetFieldValue<byte[]>(1));
+                state = state.Fold(e);
+                if (state.Revision > newest - count) tail.Add(new Folded(before, e, state));
+            }
+            return ValueTask.FromResult(tail.ToImmutable());
+        }
+        catch (Exception e) when (e is SqliteException or JsonException)
+        {
+            throw new LogRefusedException($"The cluster log could not be read: {e.Message}", e);
+        }
+    }
+
     public ValueTask DisposeAsync()
     {
         _connection.Dispose();
@@ -159,6 +196,15 @@ public sealed class SqliteClusterLog : IClusterLog
             damaged = true;
         }
         return damaged ? throw new LogUnreadableException("No snapshot of the cluster log matches its checksum") : null;
+    }
+
+    /// <summary>The newest kept state that lies before so many events; the oldest there is, if none does.</summary>
+    private static ClusterState SnapshotBefore(SqliteConnection connection, long revision)
+    {
+        var body = Scalar(connection, $"SELECT body FROM snapshot WHERE revision <= {revision} ORDER BY revision DESC LIMIT 1");
+        if (body is null && Scalar(connection, "SELECT MIN(revision) FROM log") is not 1L)
+            body = Scalar(connection, "SELECT body FROM snapshot ORDER BY revision LIMIT 1");
+        return body is byte[] bytes ? SchedulerJson.ReadState(bytes) : ClusterState.Empty;
     }
 
     private SqliteCommand Command(string sql, params ReadOnlySpan<(string Name, object Value)> parameters)

@@ -54,18 +54,22 @@ internal sealed class ApiWorld : IAsyncDisposable
         {
             foreach (var folded in step.Events) Published.Enqueue(folded);
         };
-        Hub = new EventHub(Loop, Clock);
+        Hub = new EventHub(Loop, log, Clock);
+        Callbacks = new EventCallbacks(Loop, Hub, CallbackLimits.Default, Clock, NullLogger<EventCallbacks>.Instance);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseUrls("http://127.0.0.1:0");
         _app = builder.Build();
-        new RestApi(Loop, options, Hub, Clock, NullLogger<RestApi>.Instance).Map(_app);
+        Rest = new RestApi(Loop, options, Hub, Clock, NullLogger<RestApi>.Instance);
+        Rest.Map(_app);
         _running = Loop.RunAsync(_stopping.Token);
     }
 
     public FakeTimeProvider Clock { get; } = new(Start);
     public SchedulerLoop Loop { get; }
     public EventHub Hub { get; }
+    public EventCallbacks Callbacks { get; }
+    public RestApi Rest { get; }
     public ConcurrentQueue<Folded> Published { get; } = new();
     public HttpClient Http { get; } = new();
     public ClusterState State => Loop.Current.State;
@@ -225,6 +229,9 @@ internal sealed class ApiWorld : IAsyncDisposable
             // as asked
         }
         _stopping.Dispose();
+        await Callbacks.DisposeAsync();
+        Rest.Dispose();
+        Hub.Dispose();
         Http.Dispose();
         await _log.DisposeAsync();
         _directory.Delete(recursive: true);
@@ -243,6 +250,7 @@ internal sealed class MoodyLog(SqliteClusterLog log) : IClusterLog
     public ValueTask AppendAsync(long expected, ImmutableArray<SchedulerEvent> events, CancellationToken stopping) =>
         Refuses ? throw new LogRefusedException("The disk is full", new IOException("no space left")) : log.AppendAsync(expected, events, stopping);
 
+    public ValueTask<ImmutableArray<Folded>> ReadTailAsync(int count, CancellationToken stopping) => log.ReadTailAsync(count, stopping);
     public ValueTask SaveSnapshotAsync(ClusterState state, CancellationToken stopping) => log.SaveSnapshotAsync(state, stopping);
     public ValueTask DisposeAsync() => log.DisposeAsync();
 }

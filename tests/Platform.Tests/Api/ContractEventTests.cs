@@ -15,8 +15,8 @@ public sealed class ContractEventTests
     public static readonly string[] Kinds =
     [
         "add_health_check_event", "api_post_event", "app_terminated_event", "deployment_failed", "deployment_info", "deployment_step_success", "deployment_success",
-        "event_stream_attached", "event_stream_detached", "failed_health_check_event", "group_change_failed", "group_change_success", "health_status_changed_event",
-        "instance_changed_event", "instance_health_changed_event", "remove_health_check_event", "status_update_event", "unhealthy_instance_kill_event",
+        "event_stream_attached", "event_stream_detached", "events_missed", "failed_health_check_event", "group_change_failed", "group_change_success", "health_status_changed_event",
+        "instance_changed_event", "instance_health_changed_event", "remove_health_check_event", "status_update_event", "subscribe_event", "unhealthy_instance_kill_event", "unsubscribe_event",
     ];
 
     [Fact]
@@ -28,6 +28,9 @@ public sealed class ContractEventTests
             .Append(ContractEvents.GroupChangeFailed(AppId.Parse("/shop"), "App is locked by one or more deployments.", ApiWorld.Start))
             .Append(ContractEvents.StreamAttached("10.1.1.5", ApiWorld.Start))
             .Append(ContractEvents.StreamDetached("10.1.1.5", ApiWorld.Start))
+            .Append(ContractEvents.Subscribed("10.1.1.5", "http://10.1.1.5:9292/cb", ApiWorld.Start))
+            .Append(ContractEvents.Unsubscribed("10.1.1.5", "http://10.1.1.5:9292/cb", ApiWorld.Start))
+            .Append(ContractEvents.Missed("17.2", 4711, ApiWorld.Start))
             .ToList();
         Assert.Equal(Kinds, events.Select(e => e.Type).Distinct().Order(StringComparer.Ordinal));
         foreach (var kind in events.GroupBy(e => e.Type))

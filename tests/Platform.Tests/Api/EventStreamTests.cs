@@ -17,10 +17,11 @@ internal sealed class StreamReading : IAsyncDisposable
 
     private StreamReading(HttpResponseMessage response, Stream stream) => (_response, _stream) = (response, stream);
 
-    public static async Task<StreamReading> AttachAsync(ApiWorld world, string query = "")
+    public static async Task<StreamReading> AttachAsync(ApiWorld world, string query = "", string? lastEventId = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/v2/events" + query);
         request.Headers.Accept.ParseAdd("text/event-stream");
+        if (lastEventId is not null) request.Headers.TryAddWithoutValidation("Last-Event-ID", lastEventId);
         var response = await world.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
@@ -102,7 +103,7 @@ public sealed class EventStreamTests
         Assert.Equal("/shop", created.Single(e => e.Type == "group_change_success").Data["groupId"]!.GetValue<string>());
         Assert.Equal("/v2/apps", created[0].Data["uri"]!.GetValue<string>());
         Assert.Equal("127.0.0.1", created[0].Data["clientIp"]!.GetValue<string>());
-        var revisions = created.Select(e => long.Parse(e.Id!, System.Globalization.CultureInfo.InvariantCulture)).ToList();
+        var revisions = created.Select(e => long.Parse(e.Id!.Split('.')[0], System.Globalization.CultureInfo.InvariantCulture)).ToList();
         Assert.Equal(revisions.Order(), revisions);
         Assert.Equal(world.State.Revision, revisions[^1]);
 
@@ -134,6 +135,17 @@ public sealed class EventStreamTests
         Assert.Equal("/shop", told.Data["groupId"]!.GetValue<string>());
         Assert.StartsWith("App is locked by one or more deployments.", told.Data["reason"]!.GetValue<string>(), StringComparison.Ordinal);
         Assert.Null(told.Id);
+    }
+
+    [Fact]
+    public async Task A_change_that_is_not_valid_is_told_with_what_is_wrong()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        await using var stream = await StreamReading.AttachAsync(world, "?event_type=group_change_failed");
+        (await world.PostAsync("/v2/apps", """{"id":"/shop/bad","cmd":"sleep 1","upgradeStrategy":{"minimumHealthCapacity":2}}""")).Must(HttpStatusCode.UnprocessableEntity);
+        var told = await stream.NextAsync();
+        Assert.Equal("/shop", told.Data["groupId"]!.GetValue<string>());
+        Assert.Equal("Object is not valid: /upgradeStrategy/minimumHealthCapacity is not between 0.0 and 1.0", told.Data["reason"]!.GetValue<string>());
     }
 
     [Fact]
@@ -192,8 +204,8 @@ public sealed class EventStreamTests
     public async Task A_follower_that_lets_too_much_wait_is_cut_and_the_others_are_not()
     {
         await using var world = await ApiWorld.StartAsync(nodes: 0);
-        using var slow = new EventFollower("10.0.0.9", waitingMax: 3);
-        using var quick = new EventFollower("10.0.0.8", waitingMax: 3);
+        using var slow = new EventFollower("10.0.0.9", waitingMax: 3, attachedAt: 0);
+        using var quick = new EventFollower("10.0.0.8", waitingMax: 3, attachedAt: 0);
         for (var i = 0; i < 4; i++)
         {
             var batch = new EventBatch(0, [ContractEvents.StreamAttached("10.0.0.7", ApiWorld.Start)]);

@@ -63,6 +63,12 @@ public sealed class ServerTests
     [InlineData("/v2/info")]
     [InlineData("/v2/leader")]
     [InlineData("/ping")]
+    [InlineData("/metrics")]
+    [InlineData("/metrics/prometheus")]
+    [InlineData("/logging")]
+    [InlineData("/config")]
+    [InlineData("/ui/")]
+    [InlineData("/v2/openapi.json")]
     public async Task Head_works_where_get_does(string path)
     {
         await using var world = await ApiWorld.StartAsync(nodes: 0);
@@ -85,6 +91,10 @@ public sealed class ServerTests
     [InlineData("GET", "/v2/deployments/x", "DELETE")]
     [InlineData("GET", "/v2/queue/a/b/delay", "DELETE")]
     [InlineData("DELETE", "/v2/info", "GET, HEAD")]
+    [InlineData("PUT", "/v2/leader", "GET, HEAD, DELETE")]
+    [InlineData("PUT", "/v2/eventSubscriptions", "GET, HEAD, POST, DELETE")]
+    [InlineData("DELETE", "/logging", "GET, HEAD, POST")]
+    [InlineData("POST", "/", "GET, HEAD")]
     [InlineData("POST", "/ping", "GET, HEAD")]
     public async Task A_wrong_method_is_405_and_options_tells_the_right_ones(string method, string path, string allow)
     {

@@ -219,7 +219,7 @@ public sealed class DnsServerHostTests
         {
             var packet = good.AsSpan(0, random.Next(good.Length + 1)).ToArray();
             for (var n = random.Next(6); n > 0 && packet.Length > 0; n--) packet[random.Next(packet.Length)] = (byte)random.Next(256);
-            front.Answer(packet, i % 2 == 0, IPAddress.Parse("203.0.113.1"), reply);
+            front.Answer(packet, i % 2 == 0, LocalNetworks.Number(IPAddress.Parse("203.0.113.1")), reply);
         }
         using var noise = new UdpClient();
         for (var i = 0; i < 200; i++)
@@ -238,7 +238,7 @@ public sealed class DnsServerHostTests
         var world = World.Assorted();
         using var dns = new DnsServerHost(world.Feed, world.Views, new DnsOptions { Domain = "marathon.mesos" }, NullLoggerFactory.Instance);
         var reply = new byte[512];
-        var verdict = ((IDnsFront)dns).Answer(DnsWireTests.Packet("www.example.com", DnsType.A), false, IPAddress.Parse("203.0.113.1"), reply);
+        var verdict = ((IDnsFront)dns).Answer(DnsWireTests.Packet("www.example.com", DnsType.A), false, LocalNetworks.Number(IPAddress.Parse("203.0.113.1")), reply);
         Assert.Null(verdict.Forward);
         Assert.Equal((5, 0), (reply[3] & 15, reply[3] & 0x80));
     }
@@ -320,7 +320,7 @@ public sealed class DnsServerHostTests
 
         public static byte[] Address(byte[] query, string address, int ttl)
         {
-            var question = DnsWire.Parse(query)!.QuestionLength;
+            var question = DnsWireTests.Parse(query).QuestionLength;
             byte[] record = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, (byte)ttl, 0, 4, .. IPAddress.Parse(address).GetAddressBytes()];
             return [query[0], query[1], 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, .. query[12..(12 + question)], .. record];
         }

@@ -13,8 +13,8 @@ public sealed class DnsWireTests
     public void A_query_is_read_and_its_spelling_echoed()
     {
         var packet = Packet("NgInX.Marathon.mesos", DnsType.A);
-        var query = DnsWire.Parse(packet)!;
-        Assert.Equal(new DnsQuestion("nginx.marathon.mesos", 1, 1), query.Question);
+        var query = Parse(packet, out var question);
+        Assert.Equal(new DnsQuestion("nginx.marathon.mesos", 1, 1), question);
         Assert.Null(query.Problem);
         var reply = Answer(packet);
         Assert.Equal(packet[12..(12 + query.QuestionLength)], reply[12..(12 + query.QuestionLength)]);
@@ -32,14 +32,14 @@ public sealed class DnsWireTests
         for (var i = 0; i < 100; i++) world.Up("/big", i, $"node-{i}", $"10.0.0.{i + 1}", null, World.At(0, 31000 + i));
         var zone = DnsZone.Build(world.Snapshot, "marathon.mesos", [], DnsSchedulers.None);
         var packet = Packet("_big._tcp.marathon.mesos", DnsType.SRV, payload == 0 ? null : payload);
-        var query = DnsWire.Parse(packet)!;
+        var query = Parse(packet, out var question);
         var buffer = new byte[65535];
-        var length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, query.Question, 0), ApexLength, true, tcp: false, buffer);
+        var length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), ApexLength, true, tcp: false, buffer);
         Assert.InRange(length, expected - 80, expected);
         Assert.Equal(2, buffer[2] & 2); // TC
         Assert.Equal(payload == 0 ? 0 : 1, buffer[11]); // OPT only to those who sent one
 
-        length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, query.Question, 0), ApexLength, true, tcp: true, buffer);
+        length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), ApexLength, true, tcp: true, buffer);
         Assert.Equal((100, 0), (buffer[7], buffer[2] & 2));
         Assert.True(length > 1232);
     }
@@ -67,8 +67,8 @@ public sealed class DnsWireTests
 
         var response = Packet("nginx.marathon.mesos", DnsType.A);
         response[2] |= 0x80;
-        Assert.Null(DnsWire.Parse(response));
-        Assert.Null(DnsWire.Parse(response.AsSpan(0, 11)));
+        Assert.False(DnsWire.TryParse(response, new char[DnsWire.NameMax], out _));
+        Assert.False(DnsWire.TryParse(response.AsSpan(0, 11), new char[DnsWire.NameMax], out _));
     }
 
     [Fact]
@@ -93,17 +93,17 @@ public sealed class DnsWireTests
     public void Names_at_the_limit_are_read_and_beyond_it_are_malformed()
     {
         var label = new string('a', 63);
-        Assert.Null(DnsWire.Parse(Packet($"{label}.{label}.{label}.{new string('a', 61)}", DnsType.A))!.Problem);
-        Assert.Equal(DnsRcode.FormErr, DnsWire.Parse(Packet($"{label}.{label}.{label}.{new string('a', 62)}", DnsType.A))!.Problem);
-        Assert.Null(DnsWire.Parse(Packet(string.Join('.', Enumerable.Repeat("a", 127)), DnsType.A))!.Problem);
-        Assert.Null(DnsWire.Parse(Packet("", DnsType.NS))!.Problem);
+        Assert.Null(Parse(Packet($"{label}.{label}.{label}.{new string('a', 61)}", DnsType.A)).Problem);
+        Assert.Equal(DnsRcode.FormErr, Parse(Packet($"{label}.{label}.{label}.{new string('a', 62)}", DnsType.A)).Problem);
+        Assert.Null(Parse(Packet(string.Join('.', Enumerable.Repeat("a", 127)), DnsType.A)).Problem);
+        Assert.Null(Parse(Packet("", DnsType.NS)).Problem);
     }
 
     [Fact]
     public void Another_servers_answer_is_passed_on_with_its_own_bytes_an_aged_ttl_and_our_hop()
     {
         var asked = Packet("WWW.example.com", (DnsType)65, 1232);
-        var query = DnsWire.Parse(asked)!;
+        var query = Parse(asked);
         var question = asked.AsSpan(12, query.QuestionLength).ToArray();
         byte[] record = [0xC0, 12, 0, 65, 0, 1, 0, 0, 1, 44, 0, 5, 0, 1, 0, 0xC3, 0xA4];
         byte[] opt = [0, 0, 41, 16, 0, 0, 0, 0x80, 0, 0, 0];
@@ -119,8 +119,34 @@ public sealed class DnsWireTests
         Assert.Equal((byte[])[asked[0], asked[1], 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1, .. question, .. aged, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0], reply);
 
         var plain = Packet("WWW.example.com", (DnsType)65);
-        reply = buffer[..DnsWire.Relay(message, skeleton, 400, plain, DnsWire.Parse(plain)!, false, buffer)];
+        reply = buffer[..DnsWire.Relay(message, skeleton, 400, plain, Parse(plain), false, buffer)];
         Assert.Equal((0, 0), (reply[11], reply[^9])); // no OPT; a TTL that has run out is 0, not negative
+    }
+
+    /// <summary>The hot path: a question of a client without and with EDNS, a service with its addresses, and a name that is not there.</summary>
+    [Fact]
+    public void Answering_allocates_nothing()
+    {
+        byte[][] packets =
+        [
+            Packet("nginx.marathon.mesos", DnsType.A), Packet("nginx.marathon.mesos", DnsType.A, 1232, options: [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]),
+            Packet("_nginx._tcp.marathon.mesos", DnsType.SRV, 1232), Packet("nope.marathon.mesos", DnsType.A), Packet("nginx.marathon.mesos", DnsType.ANY),
+        ];
+        var reply = new byte[1232];
+        for (var i = 0; i < 1000; i++) Ask();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 1000; i++) Ask();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+        void Ask()
+        {
+            Span<char> name = stackalloc char[DnsWire.NameMax];
+            foreach (var packet in packets)
+            {
+                DnsWire.TryParse(packet, name, out var query);
+                DnsWire.Encode(packet, query, DnsAnswers.Of(Zone, name[..query.NameLength], query.Type, query.Class, query.Id), ApexLength, true, false, reply);
+            }
+        }
     }
 
     /// <summary>Mutations of good packets and noise: nothing throws, nothing answers an answer, every reply is a message.</summary>
@@ -137,6 +163,7 @@ public sealed class DnsWireTests
             [7, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xC0, 12, 0, 1, 0, 1], // a name that points to itself
         ];
         var reply = new byte[65535];
+        var name = new char[DnsWire.NameMax];
         for (var n = 0; n < 20_000; n++)
         {
             var packet = (byte[])good[random.Next(good.Length)].Clone();
@@ -146,9 +173,10 @@ public sealed class DnsWireTests
             if (random.Next(8) == 0) packet = [.. packet, .. new byte[random.Next(64)]];
 
             DnsWire.Scan(packet);
-            if (DnsWire.Parse(packet) is not { } query) continue;
+            if (!DnsWire.TryParse(packet, name, out var query)) continue;
             var answer = query.Problem is { } problem ? new DnsAnswer(problem)
-                : DnsNames.IsWithin(query.Question.Name, "mesos") ? DnsAnswers.Of(Zone, query.Question, (uint)n) : DnsAnswer.Refused;
+                : DnsNames.IsWithin(name.AsSpan(0, query.NameLength), "mesos")
+                    ? DnsAnswers.Of(Zone, name.AsSpan(0, query.NameLength), query.Type, query.Class, (uint)n) : DnsAnswer.Refused;
             foreach (var tcp in new[] { false, true })
             {
                 var length = DnsWire.Encode(packet, query, answer, ApexLength, true, tcp, reply);
@@ -167,10 +195,20 @@ public sealed class DnsWireTests
         return [.. head, .. question, 0, 0, 41, (byte)(size >> 8), (byte)size, 0, version, 0, 0, 0, (byte)options.Length, .. options];
     }
 
+    internal static DnsQuery Parse(byte[] packet) => Parse(packet, out _);
+
+    internal static DnsQuery Parse(byte[] packet, out DnsQuestion question)
+    {
+        var name = new char[DnsWire.NameMax];
+        Assert.True(DnsWire.TryParse(packet, name, out var query));
+        question = new DnsQuestion(new string(name, 0, query.NameLength), query.Type, query.Class);
+        return query;
+    }
+
     private static byte[] Answer(byte[] packet)
     {
-        var query = DnsWire.Parse(packet)!;
-        var answer = query.Problem is { } problem ? new DnsAnswer(problem) : DnsAnswers.Of(Zone, query.Question, 0);
+        var query = Parse(packet, out var question);
+        var answer = query.Problem is { } problem ? new DnsAnswer(problem) : DnsAnswers.Of(Zone, question, 0);
         var reply = new byte[1232];
         return reply[..DnsWire.Encode(packet, query, answer, ApexLength, false, false, reply)];
     }

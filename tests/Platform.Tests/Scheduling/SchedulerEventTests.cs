@@ -53,6 +53,8 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.DeploymentCancelled("d1", "why") { At = At },
         new SchedulerEvent.DeploymentSucceeded("d1") { At = At },
         new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
+        new SchedulerEvent.EventSubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
+        new SchedulerEvent.EventUnsubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
     ];
 
     private static IEnumerable<string> Names => typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!);

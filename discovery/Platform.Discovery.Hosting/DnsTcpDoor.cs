@@ -5,8 +5,12 @@ using System.Net.Sockets;
 
 namespace Platform.Discovery.Hosting;
 
+/// <summary>A question for an upstream server.</summary>
+/// <param name="Name">Canonical: lower case.</param>
+internal sealed record DnsForward(DnsQuery Query, string Name);
+
 /// <summary>What is to be done with one packet, decided without waiting.</summary>
-internal readonly record struct DnsVerdict(int ReplyLength, DnsQuery? Forward)
+internal readonly record struct DnsVerdict(int ReplyLength, DnsForward? Forward)
 {
     public static readonly DnsVerdict Silence = new(0, null);
 }
@@ -14,96 +18,9 @@ internal readonly record struct DnsVerdict(int ReplyLength, DnsQuery? Forward)
 /// <summary>Both halves of the door ask it; the host answers.</summary>
 internal interface IDnsFront
 {
-    DnsVerdict Answer(ReadOnlySpan<byte> packet, bool tcp, IPAddress client, Span<byte> reply);
-    ValueTask<int> ForwardAsync(byte[] packet, DnsQuery query, bool tcp, Memory<byte> reply);
+    DnsVerdict Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply);
+    ValueTask<int> ForwardAsync(byte[] packet, DnsForward forward, bool tcp, Memory<byte> reply);
     void PacketFailed(IPEndPoint door, Exception why);
-}
-
-/// <summary>
-/// The UDP half: threads that block in the kernel. Measured, that halves the cost of an answer against asynchronous sockets
-/// (reference/performance.md, part 3), and closing the socket ends them.
-/// </summary>
-internal sealed class DnsUdpDoor : IDisposable
-{
-    private const int PacketMax = 65535;
-    private readonly Socket _socket;
-    private readonly IDnsFront _front;
-    private readonly Thread[] _threads;
-    private volatile bool _closed;
-
-    public DnsUdpDoor(IPEndPoint endPoint, IDnsFront front)
-    {
-        _front = front;
-        _socket = new Socket(endPoint.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
-        try
-        {
-            if (endPoint.AddressFamily == AddressFamily.InterNetworkV6) _socket.DualMode = false;
-            _socket.ReceiveBufferSize = 1 << 20; // a burst of questions waits in the kernel rather than being lost
-            _socket.Bind(endPoint);
-        }
-        catch
-        {
-            _socket.Dispose();
-            throw;
-        }
-        EndPoint = (IPEndPoint)_socket.LocalEndPoint!;
-        _threads = [.. Enumerable.Range(0, Math.Clamp(Environment.ProcessorCount / 2, 1, 4)).Select(i => new Thread(Serve) { IsBackground = true, Name = $"dns udp {EndPoint} {i}" })];
-        foreach (var thread in _threads) thread.Start();
-    }
-
-    public IPEndPoint EndPoint { get; }
-
-    public void Dispose()
-    {
-        _closed = true;
-        _socket.Dispose();
-        foreach (var thread in _threads) thread.Join(TimeSpan.FromSeconds(1));
-    }
-
-    private void Serve()
-    {
-        var packet = new byte[PacketMax];
-        var reply = new byte[DnsWire.UdpPayloadMax];
-        var from = new SocketAddress(EndPoint.AddressFamily);
-        while (!_closed)
-        {
-            try
-            {
-                var length = _socket.ReceiveFrom(packet, SocketFlags.None, from);
-                Answer(packet.AsSpan(0, length), from, reply);
-            }
-            catch (Exception e) when (_closed && e is SocketException or ObjectDisposedException)
-            {
-                return;
-            }
-            catch (SocketException e)
-            {
-                _front.PacketFailed(EndPoint, e); // an unreachable client's ICMP, a forbidden destination: theirs, not ours
-            }
-        }
-    }
-
-    private void Answer(ReadOnlySpan<byte> packet, SocketAddress from, byte[] reply)
-    {
-        var client = (IPEndPoint)EndPoint.Create(from);
-        var verdict = _front.Answer(packet, tcp: false, client.Address, reply);
-        if (verdict.ReplyLength > 0) _socket.SendTo(reply.AsSpan(0, verdict.ReplyLength), SocketFlags.None, from);
-        else if (verdict.Forward is { } query) _ = ForwardAsync(packet.ToArray(), query, client);
-    }
-
-    private async Task ForwardAsync(byte[] packet, DnsQuery query, IPEndPoint client)
-    {
-        try
-        {
-            var reply = new byte[DnsWire.UdpPayloadMax];
-            var length = await _front.ForwardAsync(packet, query, tcp: false, reply).ConfigureAwait(false);
-            if (length > 0) await _socket.SendToAsync(reply.AsMemory(0, length), SocketFlags.None, client).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            if (!_closed) _front.PacketFailed(EndPoint, e);
-        }
-    }
 }
 
 /// <summary>The TCP half: questions of one connection are answered as they become ready (RFC 7766), within bounds on time and number.</summary>
@@ -114,7 +31,7 @@ internal sealed class DnsTcpDoor : IDisposable
     private readonly DnsOptions _options;
     private readonly IDnsFront _front;
     private readonly CancellationTokenSource _closing = new();
-    private readonly ConcurrentDictionary<IPAddress, int> _perClient = new();
+    private readonly ConcurrentDictionary<UInt128, int> _perClient = new();
     private int _connections;
 
     public DnsTcpDoor(IPEndPoint endPoint, DnsOptions options, IDnsFront front)
@@ -168,7 +85,7 @@ internal sealed class DnsTcpDoor : IDisposable
 
     private async Task ServeAsync(Socket socket)
     {
-        var client = ((IPEndPoint)socket.RemoteEndPoint!).Address;
+        var client = LocalNetworks.Number(((IPEndPoint)socket.RemoteEndPoint!).Address);
         var mine = _perClient.AddOrUpdate(client, 1, static (_, n) => n + 1);
         var all = Interlocked.Increment(ref _connections);
         using var connection = new Connection(socket, client, _options, _front, _closing.Token);
@@ -187,7 +104,7 @@ internal sealed class DnsTcpDoor : IDisposable
         }
     }
 
-    private sealed class Connection(Socket socket, IPAddress client, DnsOptions options, IDnsFront front, CancellationToken closing) : IDisposable
+    private sealed class Connection(Socket socket, UInt128 client, DnsOptions options, IDnsFront front, CancellationToken closing) : IDisposable
     {
         private readonly NetworkStream _stream = new(socket, ownsSocket: true);
         private readonly SemaphoreSlim _writing = new(1);
@@ -213,10 +130,10 @@ internal sealed class DnsTcpDoor : IDisposable
         {
             var framed = new byte[2 + DnsWire.TcpMax];
             var verdict = front.Answer(packet, tcp: true, client, framed.AsSpan(2));
-            if (verdict.Forward is { } query)
+            if (verdict.Forward is { } forward)
             {
                 await _pipeline.WaitAsync(closing).ConfigureAwait(false);
-                _ = ForwardAsync(packet, query, framed);
+                _ = ForwardAsync(packet, forward, framed);
                 return true;
             }
             if (verdict.ReplyLength == 0) return false;
@@ -224,11 +141,11 @@ internal sealed class DnsTcpDoor : IDisposable
             return true;
         }
 
-        private async Task ForwardAsync(byte[] packet, DnsQuery query, byte[] framed)
+        private async Task ForwardAsync(byte[] packet, DnsForward forward, byte[] framed)
         {
             try
             {
-                var length = await front.ForwardAsync(packet, query, tcp: true, framed.AsMemory(2)).ConfigureAwait(false);
+                var length = await front.ForwardAsync(packet, forward, tcp: true, framed.AsMemory(2)).ConfigureAwait(false);
                 if (length > 0) await SendAsync(framed, length).ConfigureAwait(false);
             }
             catch (Exception e) when (e is IOException or SocketException or OperationCanceledException or ObjectDisposedException)

@@ -1,0 +1,132 @@
+using static Platform.Scheduler.Api.Route;
+
+namespace Platform.Scheduler.Api;
+
+/// <summary>Everything the REST door answers. Within one area the more special path comes first.</summary>
+public sealed partial class RestApi
+{
+    private static readonly string[] PluginMethods = ["GET", "POST", "PUT", "DELETE"];
+
+    internal IEnumerable<Route> Documented => _routes.All;
+
+    private IEnumerable<Route> Routes() =>
+    [
+        .. AppRoutes(), .. AppsBelow(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. EventRoutes(), .. ServerRoutes(),
+    ];
+
+    private IEnumerable<Route> AppRoutes() =>
+    [
+        Get("/v2/apps", "Apps, all or those that match", _apps.List) with { Query = ["id", "cmd", "label", "embed"], Statuses = [200, 422] },
+        Post("/v2/apps", "Create an app", (call, _) => _apps.CreateAsync(call))
+            with { Query = ["force", "dryRun"], Body = "App", Statuses = [201, 400, 403, 409, 412, 413, 422] },
+        Put("/v2/apps", "Write several apps in one deployment; those that are not there are created", (call, _) => _apps.WriteAllAsync(call, patch: false))
+            with { Query = ["force", "partialUpdate", "dryRun"], Body = "Apps", Statuses = [200, 400, 403, 404, 409, 412, 413, 422] },
+        Patch("/v2/apps", "Change several apps in one deployment", (call, _) => _apps.WriteAllAsync(call, patch: true))
+            with { Query = ["force", "dryRun"], Body = "Apps", Statuses = [200, 400, 403, 404, 409, 412, 413, 422] },
+    ];
+
+    /// <summary>The id is everything up to a trailing word of the contract, where the method goes with that word (1.1).</summary>
+    private IEnumerable<Route> AppsBelow() =>
+    [
+        Get("/v2/apps/{id...}/tasks", "The tasks of an app, or of a group's apps (grp/*)", (call, at) => TasksEndpoints.ListOf(call, at.Id))
+            with { Statuses = [200, 404] },
+        Delete("/v2/apps/{id...}/tasks", "Kill an app's tasks", (call, at) => _tasks.KillAllAsync(call, at.Id))
+            with { Query = ["host", "scale", "force", "wipe"], Statuses = [200, 400, 404, 409] },
+        Delete("/v2/apps/{id...}/tasks/{task}", "Kill one task", (call, at) => _tasks.KillOneAsync(call, at.Id, at.Word))
+            with { Query = ["scale", "force", "wipe"], Statuses = [200, 400, 404, 409] },
+        Get("/v2/apps/{id...}/versions", "An app's versions, the newest first", (call, at) => AppsEndpoints.Versions(call, at.Id))
+            with { Statuses = [200, 404] },
+        Get("/v2/apps/{id...}/versions/{version}", "An app as it was", (call, at) => AppsEndpoints.Version(call, at.Id, at.Word))
+            with { Statuses = [200, 404, 422] },
+        Post("/v2/apps/{id...}/restart", "Replace every task of an app", (call, at) => _apps.RestartAsync(call, at.Id))
+            with { Query = ["force", "dryRun"], Statuses = [200, 403, 404, 409, 412] },
+        Get("/v2/apps/*", "All apps", (call, at) => _apps.ListGroup(call, at.Id)) with { Query = ["embed"] },
+        Get("/v2/apps/{id...}/*", "The apps of a group and of those within it", (call, at) => _apps.ListGroup(call, at.Id))
+            with { Query = ["embed"], Statuses = [200, 404] },
+        Get("/v2/apps/{id...}", "One app", (call, at) => _apps.Get(call, at.Id)) with { Query = ["embed"], Statuses = [200, 404] },
+        Put("/v2/apps/{id...}", "Write an app: create it, change the fields named, or go back to a version", (call, at) => _apps.WriteAsync(call, at.Id, patch: false))
+            with { Query = ["force", "partialUpdate", "dryRun"], Body = "AppUpdate", Statuses = [200, 201, 400, 403, 404, 409, 412, 413, 422] },
+        Patch("/v2/apps/{id...}", "Change the fields named", (call, at) => _apps.WriteAsync(call, at.Id, patch: true))
+            with { Query = ["force", "dryRun"], Body = "AppUpdate", Statuses = [200, 400, 403, 404, 409, 412, 413, 422] },
+        Delete("/v2/apps/{id...}", "Remove an app and stop its tasks", (call, at) => _apps.DeleteAsync(call, at.Id))
+            with { Query = ["force", "dryRun"], Statuses = [200, 403, 404, 409, 412] },
+    ];
+
+    private IEnumerable<Route> GroupRoutes() => [.. GroupRoutesAt("/v2/groups"), .. GroupRoutesAt("/v2/groups/{id...}")];
+
+    /// <summary>The root, or a group within it.</summary>
+    private IEnumerable<Route> GroupRoutesAt(string path) =>
+    [
+        Get($"{path}/apps", "The apps of a group and of those within it", (call, at) => _groups.Apps(call, at.Id)) with { Query = ["embed"], Statuses = [200, 404] },
+        Get($"{path}/versions", "A group's versions, the newest first", (call, at) => GroupsEndpoints.Versions(call, at.Id)) with { Statuses = [200, 404] },
+        Get($"{path}/versions/{{version}}", "A group as it was", (call, at) => _groups.Version(call, at.Id, at.Word))
+            with { Query = ["embed"], Statuses = [200, 404, 422] },
+        Get(path, "A group with what is in it", (call, at) => _groups.Get(call, at.Id)) with { Query = ["embed"], Statuses = [200, 404] },
+        Post(path, "Create a group", (call, at) => _groups.WriteAsync(call, at.Id, mayExist: false))
+            with { Query = ["force", "dryRun"], Body = "GroupUpdate", Statuses = [200, 201, 400, 403, 409, 412, 413, 422] },
+        Put(path, "Write a group: its structure, a version to go back to, or a factor to scale by", (call, at) => _groups.WriteAsync(call, at.Id, mayExist: true))
+            with { Query = ["force", "dryRun"], Body = "GroupUpdate", Statuses = [200, 201, 400, 403, 404, 409, 412, 413, 422] },
+        Patch(path, "Change whether a top-level group enforces its role", (call, at) => _groups.PatchAsync(call, at.Id))
+            with { Body = "GroupPatch", Statuses = [200, 400, 404, 412, 413, 422] },
+        Delete(path, "Remove a group and all that is in it", (call, at) => _groups.DeleteAsync(call, at.Id))
+            with { Query = ["force", "dryRun"], Statuses = [200, 403, 404, 409, 412] },
+    ];
+
+    private IEnumerable<Route> TaskRoutes() =>
+    [
+        Get("/v2/tasks", "All tasks; as text/plain a line for each app and service port", TasksEndpoints.List) with { Query = ["status"] },
+        Post("/v2/tasks/delete", "Kill the tasks named", (call, _) => _tasks.KillSeveralAsync(call))
+            with { Query = ["scale", "force", "wipe"], Body = "TaskIds", Statuses = [200, 400, 409, 413, 422] },
+    ];
+
+    private IEnumerable<Route> DeploymentRoutes() =>
+    [
+        Get("/v2/deployments", "The changes on their way", DeploymentsEndpoints.List),
+        Delete("/v2/deployments/{deployment}", "Undo a deployment; with force only end it", (call, at) => _deployments.CancelAsync(call, at.Word))
+            with { Query = ["force"], Statuses = [200, 202, 403, 404, 409] },
+    ];
+
+    private IEnumerable<Route> QueueRoutes() =>
+    [
+        Get("/v2/queue", "What waits to be launched, and why", _queue.List) with { Query = ["embed"] },
+        Delete("/v2/queue/{id...}/delay", "Launch without waiting for the backoff to end", (call, at) => _queue.ResetDelayAsync(call, at.Id))
+            with { Statuses = [204, 404] },
+    ];
+
+    private IEnumerable<Route> EventRoutes() =>
+    [
+        Get("/v2/events", "What happens, as server-sent events; with Last-Event-ID, what was missed comes first", _events.Answer)
+            with { Query = ["event_type", "plan-format"], Statuses = [200, 405] },
+        Get("/v2/eventSubscriptions", "Where events are posted to", EventSubscriptionEndpoints.List),
+        Post("/v2/eventSubscriptions", "Have every event posted to an address", (call, _) => _subscriptions.SubscribeAsync(call))
+            with { Query = ["callbackUrl"], Statuses = [200, 403, 422] },
+        Delete("/v2/eventSubscriptions", "Have no more events posted there", (call, _) => _subscriptions.UnsubscribeAsync(call))
+            with { Query = ["callbackUrl"], Statuses = [200, 422] },
+    ];
+
+    private IEnumerable<Route> ServerRoutes() =>
+    [
+        Get("/v2/info", "What the scheduler says of itself", ServerEndpoints.Info),
+        Get("/v2/leader", "Who leads", ServerEndpoints.Leader),
+        Delete("/v2/leader", "Let somebody else lead, or begin anew from the log; tasks go on", (call, _) => Task.FromResult(ServerEndpoints.Abdicate(call)))
+            with { Query = ["backup", "restore"], Statuses = [200, 404, 422] },
+        Get("/v2/plugins", "Plugins: there are none", ServerEndpoints.Plugins),
+        .. PluginMethods.Select(method =>
+            new Route(method, "/v2/plugins/{id...}", "What a plugin answers: there are none", (_, at) => Task.FromResult(ServerEndpoints.NoPlugin(at)))
+            {
+                Statuses = [404],
+            }),
+        Get("/v2/schemas/app", "The JSON Schema of an app", _ => Answer.Document("app.schema.json")),
+        Get("/v2/openapi.json", "This document", _ => Answer.Of(200, writer => OpenApiDocument.Write(writer, _routes.All, _options.Version))),
+        Get("/metrics", "Counters, gauges, meters and timers", _server.Metrics),
+        Get("/metrics/prometheus", "The same, as Prometheus reads it", _server.Prometheus),
+        Get("/logging", "Each logger's level", ServerEndpoints.Logging),
+        Post("/logging", "Change a logger's level, for good or for a while", (call, _) => ServerEndpoints.SetLoggingAsync(call))
+            with { Body = "LoggerChange", Statuses = [200, 400, 413, 422] },
+        Get("/config", "What was set at the start", ServerEndpoints.Configuration),
+        Get("/ping", "pong", ServerEndpoints.Ping) with { Statuses = [200, 204] },
+        Get("/", "To the start page", _ => Pages.ToStart) with { Statuses = [302] },
+        Get("/ui", "The start page", call => call.Http.Request.Path.Value!.EndsWith('/') ? Pages.Start : Pages.ToStart) with { Statuses = [200, 302] },
+        Get("/help", "To this document", _ => Pages.ToReference) with { Statuses = [302] },
+    ];
+}
