@@ -154,7 +154,8 @@ public static class Decider
         foreach (var original in deployment.OriginalGroups)
             if (original.Definition is { } group) change.SetGroup(group);
             else change.RemoveGroup(original.Group);
-        foreach (var original in deployment.Originals)
+        // Only what it changes is undone: an app that its body named and left as it was may have been changed or deleted by others since.
+        foreach (var original in deployment.Originals.Where(o => deployment.Affects(o.App)))
             if (original.Definition is { } definition) change.Set(definition);
             else if (change.State.App(original.App) is not null) change.Remove(original.App);
         return change.Decide(force: true);
