@@ -24,6 +24,7 @@ public sealed class AgentCore
     /// <summary>Removed ones, until a list begun later confirms it: an older list or a late event must not bring them back.</summary>
     private readonly Dictionary<InstanceId, (RuntimeKind Runtime, DateTimeOffset At)> _forgotten = [];
     private readonly List<AgentAction> _actions = [];
+    private readonly VolumeWipes _wipes = new();
     private AgentMemory _memory;
     private Persistence _persist;
 
@@ -49,6 +50,9 @@ public sealed class AgentCore
 
     /// <summary>The revision of the last desired state taken, for the reports; 0 before the first.</summary>
     public long DesiredRevision => _memory.Revision ?? 0;
+
+    /// <summary>Of the volumes that are to be wiped, those whose data is gone.</summary>
+    public EquatableArray<string> Wiped => _wipes.Done;
 
     /// <summary>What a later life has to be given; see <see cref="AgentStep.Persist"/>.</summary>
     public AgentMemory Memory => _memory with
@@ -85,7 +89,9 @@ public sealed class AgentCore
             held.Reported = report;
             changed.Add(report);
         }
-        return new AgentStep(_actions.ToEquatableArray(), changed.ToEquatableArray(), nextLook, _persist);
+        var wipe = Adopted ? _wipes.Due(_held.Values, now) : default;
+        if (_wipes.NextLookAt(now) is { } wipeAt && (nextLook is null || wipeAt < nextLook)) nextLook = wipeAt;
+        return new AgentStep(_actions.ToEquatableArray(), changed.ToEquatableArray(), nextLook, _persist) { Wipe = wipe };
     }
 
     /// <summary>A check that keeps passing is no news: its time travels with the next complete report.</summary>
@@ -107,6 +113,7 @@ public sealed class AgentCore
             case AgentInput.StartRefused x: if (Of(x.Id) is { Busy: Work.Start } refused) Refuse(refused, x.State, x.Why, now); break;
             case AgentInput.Done x: if (Of(x.Id) is { } done) TakeDone(done, now); break;
             case AgentInput.Failed x: if (Of(x.Id) is { } failed) TakeFailed(failed, x.Why, now); break;
+            case AgentInput.Wiped x: _wipes.Take(x, now); break;
             case AgentInput.Probed x: if (Of(x.Id) is { } probed) TakeProbe(probed, x, now); break;
             default: throw new System.Diagnostics.UnreachableException($"{input}");
         }
@@ -121,6 +128,7 @@ public sealed class AgentCore
 
         if (desired.Complete)
             foreach (var held in _held.Values) held.Listed = false;
+        _wipes.Want(desired.Wipe);
         foreach (var assignment in desired.Upsert) Assign(assignment);
         foreach (var id in desired.Remove)
             if (Of(id) is { } held) held.Listed = false;
@@ -272,12 +280,21 @@ public sealed class AgentCore
         }
         else if (held.Listed && (held.Container is not null || !held.Made))
         {
+            if (IsTaken(held)) return null; // whatever becomes of the one before is looked at then
             if (!held.Launched) Remember(Persistence.BeforeActions);
             held.Launched = held.LaunchedNow = true;
             Order(held, Work.Start, new AgentAction.Start(held.Assignment!));
             return null;
         }
         return held.End is null ? null : ClearAway(held);
+    }
+
+    /// <summary>An earlier task of the instance may still be on its volumes: given up by the scheduler while this node was out of reach, it has to end first.</summary>
+    private bool IsTaken(HeldInstance held)
+    {
+        if (held.Id.Incarnation == 1) return false;
+        var first = held.Id.First;
+        return _held.Values.Any(x => x != held && x.Id.First == first && (x.Container?.State == ContainerState.Running || x.Busy == Work.Start || x.UncertainSince is not null));
     }
 
     private DateTimeOffset? Stop(HeldInstance held, DateTimeOffset now)

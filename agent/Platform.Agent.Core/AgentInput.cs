@@ -50,7 +50,14 @@ public abstract record AgentInput
     private AgentInput() { }
 
     /// <summary>The scheduler's word. Ignored if its term is smaller than one seen, or its revision did not grow within the term.</summary>
-    public sealed record Desired(long Term, long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove) : AgentInput;
+    public sealed record Desired(long Term, long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove) : AgentInput
+    {
+        /// <summary>Every volume, by uuid, whose data is to be deleted.</summary>
+        public EquatableArray<string> Wipe { get; init; }
+    }
+
+    /// <summary>What came of a <see cref="AgentStep.Wipe"/>: null = the data is gone.</summary>
+    public sealed record Wiped(string Volume, string? Why) : AgentInput;
 
     /// <summary>Every container of ours that <paramref name="Runtime"/> holds. <paramref name="AsOf"/>: when the look began, so that a container made since is not taken for missing.</summary>
     public sealed record Listed(RuntimeKind Runtime, DateTimeOffset AsOf, EquatableArray<ObservedContainer> Containers) : AgentInput;
@@ -110,7 +117,11 @@ public enum Persistence
 /// <summary>What one step decided.</summary>
 /// <param name="ChangedReports">Instances whose report changed in more than the time of the last successful check.</param>
 /// <param name="NextLookAt">When to step again even if nothing happens.</param>
-public sealed record AgentStep(EquatableArray<AgentAction> Actions, EquatableArray<InstanceReport> ChangedReports, DateTimeOffset? NextLookAt, Persistence Persist);
+public sealed record AgentStep(EquatableArray<AgentAction> Actions, EquatableArray<InstanceReport> ChangedReports, DateTimeOffset? NextLookAt, Persistence Persist)
+{
+    /// <summary>Volumes, by uuid, whose data is to be deleted now. Each is answered by one <see cref="AgentInput.Wiped"/>.</summary>
+    public EquatableArray<string> Wipe { get; init; }
+}
 
 /// <summary>What of the core outlives the agent's process.</summary>
 public sealed record AgentMemory

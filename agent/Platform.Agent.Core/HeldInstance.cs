@@ -115,7 +115,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     private string What => Runtime == RuntimeKind.Docker ? "Container" : "Command";
 
     private string OutOfMemoryText() => Assignment is { } assignment
-        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Memory limit exceeded: the task's limit is {assignment.App.Resources.MemMib} MiB")
+        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Memory limit exceeded: the task's limit is {assignment.App.ResourceLimits?.MemMib ?? assignment.App.Resources.MemMib} MiB")
         : "Memory limit exceeded";
 
     private static string SignalText(int code) => code switch { 137 => " (SIGKILL)", 139 => " (SIGSEGV)", 134 => " (SIGABRT)", 143 => " (SIGTERM)", 126 => " (not executable)", 127 => " (command not found)", _ => "" };

@@ -33,7 +33,8 @@ public sealed partial class NodeAgent
             else if (step.Persist == Persistence.Soon) saveAt ??= _time.GetUtcNow() + SoonDelay;
 
             foreach (var action in step.Actions) Dispatch(member, action);
-            _link.Publish(new NodeState(member.Core.Adopted, member.Core.Reports(), member.Core.DesiredRevision), step.ChangedReports.Select(x => x.Id));
+            foreach (var volume in step.Wipe) _ = WipeAsync(member, volume);
+            _link.Publish(new NodeState(member.Core.Adopted, member.Core.Reports(), member.Core.DesiredRevision) { Wiped = member.Core.Wiped }, step.ChangedReports.Select(x => x.Id));
             foreach (var report in step.ChangedReports) LogReport(report);
 
             lookAt = step.NextLookAt;
@@ -114,6 +115,31 @@ public sealed partial class NodeAgent
         catch (OperationCanceledException)
         {
             // The core is gone; the next life lists what there is.
+        }
+    }
+
+    /// <summary>Much data takes long to delete; the node's other work goes on meanwhile.</summary>
+    private async Task WipeAsync(Membership member, string volume)
+    {
+        await Task.Yield();
+        string? why = null;
+        try
+        {
+            Volumes.Wipe(volume);
+            LogWiped(volume);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            why = e.Message;
+            LogNotWiped(volume, why);
+        }
+        try
+        {
+            await member.Inbox.Writer.WriteAsync(new AgentInput.Wiped(volume, why), member.Ended.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The scheduler tells the next life again.
         }
     }
 
@@ -326,6 +352,12 @@ public sealed partial class NodeAgent
 
     [LoggerMessage(4008, LogLevel.Information, "No Docker engine answers at {Host} ({Why}): this node runs plain processes only")]
     private partial void LogNoDocker(string host, string why);
+
+    [LoggerMessage(4011, LogLevel.Information, "Volume {Volume} is wiped")]
+    private partial void LogWiped(string volume);
+
+    [LoggerMessage(4012, LogLevel.Error, "Volume {Volume} could not be wiped and its disk stays reserved; trying again: {Why}")]
+    private partial void LogNotWiped(string volume, string why);
 
     [LoggerMessage(4009, LogLevel.Information, "Task {Task} ended {State}: {Message}")]
     private partial void LogEnded(string task, TerminalState state, string message);

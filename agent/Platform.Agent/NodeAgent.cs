@@ -76,6 +76,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
 
     private string MemoryFile => Path.Combine(_options.DataDirectory, "agent", "desired.json");
     private string TableFile => Path.Combine(_options.DataDirectory, "agent", "endpoints.json");
+    private LocalVolumes Volumes => new(Path.Combine(Path.GetFullPath(_options.DataDirectory), "volumes"));
     private string BridgeFile => Path.Combine(_options.DataDirectory, "agent", "bridge");
 
     /// <summary>Finds out what the machine has, and takes up what an earlier life left. Throws with a sentence for the user if the node cannot be one.</summary>
@@ -192,7 +193,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     async ValueTask ILinkOwner.DesiredAsync(long term, DesiredState desired, CancellationToken stopping)
     {
         if (_membership is { } member)
-            await member.Inbox.Writer.WriteAsync(new AgentInput.Desired(term, desired.Revision, desired.Complete, desired.NextSerial, desired.Upsert, desired.Remove), stopping).ConfigureAwait(false);
+            await member.Inbox.Writer.WriteAsync(new AgentInput.Desired(term, desired.Revision, desired.Complete, desired.NextSerial, desired.Upsert, desired.Remove) { Wipe = desired.Wipe }, stopping).ConfigureAwait(false);
     }
 
     private void Enter(string clusterId, CancellationToken stopping)
@@ -241,10 +242,10 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         {
             var dns = _options.ContainerDns switch { null => BridgeGateway, "" => null, { } own => own };
             var site = new DockerSite(clusterId, _options.NodeId, NodeAddress, DockerNetwork.NameOf(clusterId, _options.NodeId), dns);
-            runtimes[RuntimeKind.Docker] = new DockerRuntime(_docker, site, _time, _loggers.CreateLogger<DockerRuntime>());
+            runtimes[RuntimeKind.Docker] = new DockerRuntime(_docker, site, Volumes, _time, _loggers.CreateLogger<DockerRuntime>());
         }
         if (_options.Runtime != RuntimeChoice.Docker)
-            runtimes[RuntimeKind.Process] = new ProcessRuntime(Path.Combine(Path.GetFullPath(_options.DataDirectory), "sandboxes"), clusterId, _options.NodeId, _time, _loggers.CreateLogger<ProcessRuntime>());
+            runtimes[RuntimeKind.Process] = new ProcessRuntime(Path.Combine(Path.GetFullPath(_options.DataDirectory), "sandboxes"), Volumes, clusterId, _options.NodeId, _time, _loggers.CreateLogger<ProcessRuntime>());
         return runtimes;
     }
 

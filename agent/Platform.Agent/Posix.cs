@@ -13,6 +13,8 @@ internal static partial class Posix
 
     public static bool ChangeOwner(string path, uint user, uint group) => ChownRaw(path, user, group) == 0;
 
+    public static bool ChangeMode(string path, uint mode) => ChmodRaw(path, mode) == 0;
+
     public static bool IsRoot => EffectiveUserRaw() == 0;
 
     /// <summary>A rename is durable only when its directory is.</summary>
@@ -29,6 +31,9 @@ internal static partial class Posix
 
     [LibraryImport("libc", EntryPoint = "chown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int ChownRaw(string path, uint user, uint group);
+
+    [LibraryImport("libc", EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int ChmodRaw(string path, uint mode);
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     private static partial uint EffectiveUserRaw();

@@ -15,6 +15,9 @@ namespace Platform.Agent;
 internal sealed record NodeState(bool Complete, EquatableArray<InstanceReport> Instances, long DesiredRevision)
 {
     public static readonly NodeState Nothing = new(false, default, 0);
+
+    /// <summary>Volumes that were to be wiped and are.</summary>
+    public EquatableArray<string> Wiped { get; init; }
 }
 
 /// <summary>What the link needs to know of, and tells, the agent it belongs to.</summary>
@@ -55,7 +58,7 @@ internal sealed partial class SchedulerLink(
     {
         lock (_mailbox)
         {
-            var revisionMoved = state.DesiredRevision != _state.DesiredRevision || state.Complete != _state.Complete;
+            var revisionMoved = state.DesiredRevision != _state.DesiredRevision || state.Complete != _state.Complete || state.Wiped != _state.Wiped;
             _state = state;
             var before = _changed.Count;
             _changed.UnionWith(changed);
@@ -186,7 +189,7 @@ internal sealed partial class SchedulerLink(
             var seen = views.Current;
             var instances = whole ? state.Instances : state.Instances.Where(x => _changed.Contains(x.Id)).ToEquatableArray();
             _changed.Clear();
-            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision);
+            return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision) { Wiped = state.Wiped };
         }
     }
 

@@ -30,7 +30,11 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
         var abdicated = _abdicated;
         var rest = new ApiOptions
         {
-            Settings = new SchedulerSettings { ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max },
+            Settings = new SchedulerSettings
+            {
+                ServicePortMin = options.ServicePorts.Min, ServicePortMax = options.ServicePorts.Max,
+                TaskLaunchTimeout = options.TaskLaunchTimeout, TaskLaunchConfirmTimeout = options.TaskLaunchConfirmTimeout,
+            },
             Configuration = options.Shown,
             LogLevels = levels,
             Abdicate = () => abdicated.TrySetResult(),

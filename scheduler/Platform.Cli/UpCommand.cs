@@ -19,6 +19,8 @@ internal static class UpCommand
         ("task-ports", "Host ports for tasks (default 31000-32000)"),
         ("service-ports", "Service ports to give to apps (default 10000-20000)"),
         ("domain", "Where apps are named in DNS (default marathon.mesos)"),
+        ("task-launch-timeout", "Seconds after which a task that is staged and not running is killed, and counts as failed (default 300)"),
+        ("task-launch-confirm-timeout", "Seconds after which a task that its node has never confirmed is given up and launched anew (default 300)"),
         ("runtime", "docker, process or auto (default auto: what there is)"),
         ("http-credentials", "USER:PASSWORD that the REST door asks for (better in PLATFORM_HTTP_CREDENTIALS: other users see flags)"),
         ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),

@@ -37,6 +37,8 @@ public sealed record UpOptions
     public required (int Min, int Max) ServicePorts { get; init; }
     public required string Domain { get; init; }
     public RuntimeChoice Runtime { get; init; }
+    public required TimeSpan TaskLaunchTimeout { get; init; }
+    public required TimeSpan TaskLaunchConfirmTimeout { get; init; }
     public bool StopTasksOnExit { get; init; }
 
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
@@ -70,6 +72,8 @@ public sealed record UpOptions
             ServicePorts = Range("service-ports", "10000-20000"),
             Domain = Domain(),
             Runtime = Runtime(),
+            TaskLaunchTimeout = Seconds("task-launch-timeout", 300),
+            TaskLaunchConfirmTimeout = Seconds("task-launch-confirm-timeout", 300),
             StopTasksOnExit = text("stop-tasks-on-exit") is "true",
             Insecure = text("insecure") is "true",
             HttpCredentials = Credentials(),
@@ -141,6 +145,14 @@ public sealed record UpOptions
             if (int.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0) return number;
             problems.Add($"--{flag} {said}: a whole number from 1 on is wanted");
             return null;
+        }
+
+        TimeSpan Seconds(string flag, double otherwise)
+        {
+            if (text(flag) is not { } said) return TimeSpan.FromSeconds(otherwise);
+            if (double.TryParse(said, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= 1e6) return TimeSpan.FromSeconds(seconds);
+            problems.Add($"--{flag} {said}: seconds are wanted, more than 0 and at most 1000000");
+            return TimeSpan.FromSeconds(otherwise);
         }
 
         RuntimeChoice Runtime()

@@ -26,6 +26,9 @@ public sealed record AppDefinition
     public EquatableMap Labels { get; init; } = EquatableMap.Empty;
     public NetworkMode Network { get; init; } = NetworkMode.Host;
 
+    /// <summary>Of the node's Docker network to join, in mode <see cref="NetworkMode.Container"/> only.</summary>
+    public string? NetworkName { get; init; }
+
     /// <summary>Host mode only; empty in the others.</summary>
     public EquatableArray<PortDefinition> PortDefinitions { get; init; }
 
@@ -34,6 +37,15 @@ public sealed record AppDefinition
     public double? TaskKillGracePeriodSeconds { get; init; }
     public KillSelection KillSelection { get; init; }
     public UnreachableStrategy UnreachableStrategy { get; init; } = UnreachableStrategy.Default;
+    public Residency? Residency { get; init; }
+
+    /// <summary>A terminal is allocated for the task.</summary>
+    public bool? Tty { get; init; }
+
+    public ResourceLimits? ResourceLimits { get; init; }
+
+    /// <summary>For an executor beside the task, which is never used here: kept and shown (contract 2.1).</summary>
+    public Resources? ExecutorResources { get; init; }
 
     /// <summary>When this definition was stored; given by the scheduler, not by the user.</summary>
     public AppVersion Version { get; init; }
@@ -42,6 +54,14 @@ public sealed record AppDefinition
 
     /// <summary>Which old-style fields the user wrote, so that answers can mirror them (contract 2.4 [PICK]).</summary>
     public bool LegacyDockerNetwork { get; init; }
+
+    /// <summary>Its instances are bound to the node where their reservation is, with the data they left there (contract 5.11).</summary>
+    public bool IsResident => Residency is not null || PersistentVolumes.Any();
+
+    public IEnumerable<PersistentVolume> PersistentVolumes => Container?.Volumes.OfType<PersistentVolume>() ?? [];
+
+    /// <summary>What an instance takes of its node: its resources, and the disk of its volumes.</summary>
+    public Resources Footprint => Resources + new Resources(0, 0, PersistentVolumes.Sum(x => x.SizeMib));
 
     public TimeSpan KillGrace => TimeSpan.FromSeconds(TaskKillGracePeriodSeconds ?? 3);
 
@@ -70,6 +90,12 @@ public readonly record struct Resources(double Cpus, double MemMib, double DiskM
     private static double Round(double amount) => Math.Round(amount, 6);
 }
 
+/// <summary>
+/// How far a task may go beyond what is reserved for it (contract 2.1): at least its request, <see cref="double.PositiveInfinity"/> = unlimited, null = as
+/// without any: memory ends at the request, cpus are shared by weight.
+/// </summary>
+public sealed record ResourceLimits(double? Cpus, double? MemMib);
+
 public enum ConstraintOperator { Unique, Cluster, GroupBy, Like, Unlike, MaxPer, Is }
 
 /// <summary>Contract 5.8. <see cref="Field"/> is <c>hostname</c>, <c>@hostname</c>, <c>@region</c>, <c>@zone</c> or an attribute's name.</summary>
@@ -91,16 +117,31 @@ public sealed record Container
     public bool Privileged { get; init; }
     public bool ForcePullImage { get; init; }
     public EquatableArray<DockerParameter> Parameters { get; init; }
-    public EquatableArray<HostVolume> Volumes { get; init; }
+    public EquatableArray<Volume> Volumes { get; init; }
     public EquatableArray<PortMapping> PortMappings { get; init; }
 }
 
 public sealed record DockerParameter(string Key, string Value);
 
-public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly);
+/// <summary>Contract 2.3.</summary>
+public abstract record Volume(string ContainerPath);
 
-/// <summary>One mode for a whole app: <c>host</c> or <c>container/bridge</c>.</summary>
-public enum NetworkMode { Host, Bridge }
+/// <summary>A directory of the node's, whichever node that is.</summary>
+public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly) : Volume(ContainerPath);
+
+/// <summary>
+/// A directory that is made for one instance, on the node where it first runs, and outlives its tasks. <paramref name="ContainerPath"/> is one segment,
+/// found in the task's sandbox. Its size is reserved on the node's disk; it is not enforced.
+/// </summary>
+public sealed record PersistentVolume(string ContainerPath, double SizeMib) : Volume(ContainerPath);
+
+/// <summary>
+/// The old word for an app with persistent volumes (contract 2.1): kept and shown, of no effect beyond making the app resident.
+/// </summary>
+public sealed record Residency(double RelaunchEscalationTimeoutSeconds, string TaskLostBehavior);
+
+/// <summary>One mode for a whole app: <c>host</c>, <c>container/bridge</c> or <c>container</c>, which is a network of a name that the nodes must have.</summary>
+public enum NetworkMode { Host, Bridge, Container }
 
 /// <summary>
 /// <see cref="HostPort"/>: null = not published, 0 = any free one. <see cref="ContainerPort"/> 0 = the same as the host port.
@@ -136,6 +177,9 @@ public sealed record HealthCheck
 public readonly record struct UpgradeStrategy(double MinimumHealthCapacity, double MaximumOverCapacity)
 {
     public static readonly UpgradeStrategy Default = new(1, 1);
+
+    /// <summary>A second instance cannot use the first one's volume: it has to go first.</summary>
+    public static readonly UpgradeStrategy Resident = new(0.5, 0);
 }
 
 public enum KillSelection { YoungestFirst, OldestFirst }

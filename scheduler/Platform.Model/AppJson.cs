@@ -168,8 +168,8 @@ public static class AppJson
             if (container.Type == ContainerType.Docker) WriteParameters(writer, container);
             if (app.LegacyDockerNetwork)
             {
-                writer.WriteString("network", app.Network == NetworkMode.Bridge ? "BRIDGE" : "HOST");
-                if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
+                writer.WriteString("network", app.Network switch { NetworkMode.Bridge => "BRIDGE", NetworkMode.Container => "USER", _ => "HOST" });
+                if (app.Network != NetworkMode.Host) WriteMappings(writer, container.PortMappings);
             }
             writer.WriteEndObject();
         }
@@ -178,12 +178,26 @@ public static class AppJson
         {
             writer.WriteStartObject();
             writer.WriteString("containerPath", volume.ContainerPath);
-            writer.WriteString("hostPath", volume.HostPath);
-            writer.WriteString("mode", volume.ReadOnly ? "RO" : "RW");
+            WriteKind(writer, volume);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
-        if (app.Network == NetworkMode.Bridge) WriteMappings(writer, container.PortMappings);
+        if (app.Network != NetworkMode.Host) WriteMappings(writer, container.PortMappings);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteKind(Utf8JsonWriter writer, Volume volume)
+    {
+        if (volume is HostVolume host)
+        {
+            writer.WriteString("hostPath", host.HostPath);
+            writer.WriteString("mode", host.ReadOnly ? "RO" : "RW");
+        }
+        if (volume is not PersistentVolume persistent) return;
+        writer.WriteString("mode", "RW");
+        writer.WriteStartObject("persistent");
+        writer.WriteString("type", "root");
+        writer.WriteNumber("size", persistent.SizeMib);
         writer.WriteEndObject();
     }
 
@@ -219,7 +233,8 @@ public static class AppJson
     {
         writer.WriteStartArray("networks");
         writer.WriteStartObject();
-        writer.WriteString("mode", app.Network == NetworkMode.Bridge ? "container/bridge" : "host");
+        writer.WriteString("mode", app.Network switch { NetworkMode.Bridge => "container/bridge", NetworkMode.Container => "container", _ => "host" });
+        if (app.NetworkName is { } network) writer.WriteString("name", network);
         writer.WriteEndObject();
         writer.WriteEndArray();
         writer.WriteStartArray("ports");
@@ -255,6 +270,15 @@ public static class AppJson
         writer.WriteEndObject();
         if (app.TaskKillGracePeriodSeconds is { } grace) writer.WriteNumber("taskKillGracePeriodSeconds", grace);
         writer.WriteString("killSelection", AppWords.Of(AppWords.KillSelections, app.KillSelection));
+        if (app.Tty is { } tty) writer.WriteBoolean("tty", tty);
+        WriteLimits(writer, app);
+        if (app.Residency is { } residency)
+        {
+            writer.WriteStartObject("residency");
+            writer.WriteNumber("relaunchEscalationTimeoutSeconds", residency.RelaunchEscalationTimeoutSeconds);
+            writer.WriteString("taskLostBehavior", residency.TaskLostBehavior);
+            writer.WriteEndObject();
+        }
         if (app.UnreachableStrategy is not { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge })
         {
             writer.WriteString("unreachableStrategy", "disabled");
@@ -264,6 +288,30 @@ public static class AppJson
         writer.WriteNumber("inactiveAfterSeconds", inactive);
         writer.WriteNumber("expungeAfterSeconds", expunge);
         writer.WriteEndObject();
+    }
+
+    private static void WriteLimits(Utf8JsonWriter writer, AppDefinition app)
+    {
+        if (app.ResourceLimits is { } limits)
+        {
+            writer.WriteStartObject("resourceLimits");
+            WriteLimit(writer, "cpus", limits.Cpus);
+            WriteLimit(writer, "mem", limits.MemMib);
+            writer.WriteEndObject();
+        }
+        if (app.ExecutorResources is not { } executor) return;
+        writer.WriteStartObject("executorResources");
+        writer.WriteNumber("cpus", executor.Cpus);
+        writer.WriteNumber("mem", executor.MemMib);
+        writer.WriteNumber("disk", executor.DiskMib);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteLimit(Utf8JsonWriter writer, string name, double? limit)
+    {
+        if (limit is not { } number) return;
+        if (double.IsInfinity(number)) writer.WriteString(name, "unlimited");
+        else writer.WriteNumber(name, number);
     }
 
     private static void WriteTexts(Utf8JsonWriter writer, string name, IEnumerable<string> texts)

@@ -21,10 +21,11 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         var old = existing ?? new AppDefinition { Id = id };
         var mode = Mode(old);
         var container = update.Container?.Container ?? old.Container;
-        var mappings = mode == NetworkMode.Bridge ? Mappings() : NoMappings();
+        var mappings = mode == NetworkMode.Host ? NoMappings() : Mappings(mode);
         if (container is not null) container = container with { PortMappings = mappings };
         var definitions = mode == NetworkMode.Host ? Definitions() : NoDefinitions(mappings);
         var labels = update.Labels ?? old.Labels;
+        var isResident = (update.Residency ?? old.Residency) is not null || container?.Volumes.OfType<PersistentVolume>().Any() == true;
         return old with
         {
             Id = id,
@@ -45,12 +46,17 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             HealthChecks = Addressed(update.HealthChecks ?? old.HealthChecks, anyPort: !exact && definitions.Count + mappings.Count > 0),
             Labels = labels,
             Network = mode,
+            NetworkName = mode == NetworkMode.Container ? update.Networks?.FirstOrDefault()?.Name ?? update.IpAddress?.NetworkName ?? old.NetworkName : null,
             PortDefinitions = definitions,
             RequirePorts = update.RequirePorts ?? old.RequirePorts,
-            UpgradeStrategy = Upgrade(labels),
+            UpgradeStrategy = Upgrade(labels, isResident),
             TaskKillGracePeriodSeconds = update.TaskKillGracePeriodSeconds ?? old.TaskKillGracePeriodSeconds,
             KillSelection = update.KillSelection ?? old.KillSelection,
-            UnreachableStrategy = update.UnreachableStrategy ?? old.UnreachableStrategy,
+            UnreachableStrategy = update.UnreachableStrategy ?? (existing is null && isResident ? UnreachableStrategy.Disabled : old.UnreachableStrategy),
+            Residency = update.Residency ?? old.Residency,
+            Tty = update.Tty ?? old.Tty,
+            ResourceLimits = update.ResourceLimits ?? old.ResourceLimits,
+            ExecutorResources = update.ExecutorResources ?? old.ExecutorResources,
             LegacyDockerNetwork = IsLegacy(old) && container is { Type: ContainerType.Docker, Image: not null },
         };
     }
@@ -63,7 +69,20 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         var docker = update.Container?.DockerNetwork is { } word ? Mode(word) : null;
         if (update.Networks is not null && update.Container?.DockerNetwork is not null && said != docker)
             rules.Add("/container/docker/network", "must not specify both container.docker.network and networks");
-        return said ?? docker ?? old.Network;
+        return said ?? Mode(update.IpAddress, docker) ?? docker ?? old.Network;
+    }
+
+    /// <summary>The form of 1.0 to 1.4: an address of its own on the named network (contract 2.4).</summary>
+    private NetworkMode? Mode(IpAddressUpdate? address, NetworkMode? docker)
+    {
+        if (docker == NetworkMode.Container && string.IsNullOrEmpty(address?.NetworkName))
+            rules.Add("/ipAddress/networkName", "Network name must be specified when container network is selected.");
+        if (address is null) return null;
+        if (update.Networks is not null) rules.Add("/ipAddress", "must not specify both ipAddress and networks");
+        if (docker is NetworkMode.Host or NetworkMode.Bridge) rules.Add("/ipAddress", "must not be given together with a docker.network other than USER");
+        if (docker is null && string.IsNullOrEmpty(address.NetworkName))
+            rules.Add("/ipAddress/networkName", "Network name must be specified when container network is selected.");
+        return NetworkMode.Container;
     }
 
     private NetworkMode? Mode(EquatableArray<NetworkUpdate> networks)
@@ -76,24 +95,21 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             if (labels is { Count: > 0 }) rules.Add($"{path}/labels", "networks have no labels in this version of Platform");
             if (word is NetworkWord.Bridge && name is not null) rules.Add($"{path}/name", "Bridge networks may not have names");
             if (word is NetworkWord.Host && name is not null) rules.Add($"{path}/name", "Host networks may not have names");
-            if (word is null or NetworkWord.Named)
-                rules.Add(path, string.IsNullOrEmpty(name)
-                    ? "Network name must be specified when container network is selected."
-                    : "only host and container/bridge networks exist in this version of Platform");
+            if (word is null or NetworkWord.Named && string.IsNullOrEmpty(name))
+                rules.Add(path, "Network name must be specified when container network is selected.");
         }
         var names = networks.Where(x => x.Name is not null).ToList();
         if (names.DistinctBy(x => x.Name).Count() < names.Count) rules.Add("/networks", "network names must be unique");
         if (networks.Count > 1 && networks.Any(x => x.Mode is NetworkWord.Host or NetworkWord.Bridge))
             rules.Add("/networks", "must be one host network, or one bridge network, or container networks");
-        return networks[0].Mode == NetworkWord.Bridge ? NetworkMode.Bridge : NetworkMode.Host;
+        else if (networks.Count > 1) rules.Add("/networks", "a container joins one network in this version of Platform");
+        return networks[0].Mode switch { NetworkWord.Bridge => NetworkMode.Bridge, NetworkWord.Host => NetworkMode.Host, _ => NetworkMode.Container };
     }
 
     private NetworkMode? Mode(NetworkWord docker)
     {
-        if (docker == NetworkWord.Named)
-            rules.Add("/container/docker/network", "only HOST and BRIDGE networks exist in this version of Platform");
         if (docker == NetworkWord.None) rules.Add("/container/docker/network", "NONE is no longer supported: use HOST or BRIDGE");
-        return docker == NetworkWord.Bridge ? NetworkMode.Bridge : NetworkMode.Host;
+        return docker switch { NetworkWord.Bridge => NetworkMode.Bridge, NetworkWord.Named => NetworkMode.Container, _ => NetworkMode.Host };
     }
 
     private bool IsLegacy(AppDefinition old) =>
@@ -127,23 +143,25 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         return default;
     }
 
-    private EquatableArray<PortMapping> Mappings()
+    private EquatableArray<PortMapping> Mappings(NetworkMode mode)
     {
         PortsPath = "/container/portMappings";
         var said = update.Container?.PortMappings;
         if (update.Container?.DockerPortMappings is { } docker)
         {
             if (said is null) PortsPath = "/container/docker/portMappings";
-            else if (!said.Value.Select(Published).SequenceEqual(docker.Select(Published)))
+            else if (!said.Value.Select(x => Published(x, mode)).SequenceEqual(docker.Select(x => Published(x, mode))))
                 rules.Add("/container/docker/portMappings", "must agree with container.portMappings where both are given");
             said ??= docker;
         }
-        if (said is { } mappings) return mappings.Select(Published).ToEquatableArray();
-        return update.Container is null && existing is { Network: NetworkMode.Bridge, Container.PortMappings: var kept } ? kept : [DefaultMapping];
+        if (said is null && update.Container is null && existing is { Network: not NetworkMode.Host, Container.PortMappings: var kept }) said = kept;
+        if (said is { } mappings) return mappings.Select(x => Published(x, mode)).ToEquatableArray();
+        return [mode == NetworkMode.Bridge ? DefaultMapping : DefaultMapping with { HostPort = null }];
     }
 
-    // In bridge mode every port is published; not saying where means anywhere.
-    private PortMapping Published(PortMapping mapping) => mapping.HostPort is null && !exact ? mapping with { HostPort = 0 } : mapping;
+    // In bridge mode every port is published, and not saying where means anywhere; on a network of its own a container has ports of its own.
+    private PortMapping Published(PortMapping mapping, NetworkMode mode) =>
+        mode == NetworkMode.Bridge && mapping.HostPort is null && !exact ? mapping with { HostPort = 0 } : mapping;
 
     private EquatableArray<PortMapping> NoMappings()
     {
@@ -158,10 +176,10 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         .Select(x => anyPort && x is { PortIndex: null, Port: null, Protocol: not HealthCheckProtocol.Command } ? x with { PortIndex = 0 } : x)
         .ToEquatableArray();
 
-    private UpgradeStrategy Upgrade(EquatableMap labels)
+    private UpgradeStrategy Upgrade(EquatableMap labels, bool isResident)
     {
         if (existing is not null && update.UpgradeStrategy is null) return existing.UpgradeStrategy;
-        var usual = AppRules.IsSingleInstance(labels) ? new UpgradeStrategy(0, 0) : UpgradeStrategy.Default;
+        var usual = AppRules.IsSingleInstance(labels) ? new UpgradeStrategy(0, 0) : isResident ? UpgradeStrategy.Resident : UpgradeStrategy.Default;
         return new UpgradeStrategy(
             update.UpgradeStrategy?.MinimumHealthCapacity ?? usual.MinimumHealthCapacity,
             update.UpgradeStrategy?.MaximumOverCapacity ?? usual.MaximumOverCapacity);

@@ -22,6 +22,9 @@ internal static partial class AppRules
         CheckContainer(app, rules);
         CheckPorts(app, portsPath, rules);
         CheckHealthChecks(app, rules);
+        ResidentRules.Check(app, rules);
+        if (app.ResourceLimits?.Cpus < app.Resources.Cpus) rules.Add("/resourceLimits/cpus", "must be \"unlimited\" or at least the app's cpus");
+        if (app.ResourceLimits?.MemMib < app.Resources.MemMib) rules.Add("/resourceLimits/mem", "must be \"unlimited\" or at least the app's mem");
         if (app.AcceptedResourceRoles.Any(x => x != "*")) rules.Add("/acceptedResourceRoles", "there is only the role '*'");
         if (app.UnreachableStrategy is { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge } && inactive > expunge)
             rules.Add("/unreachableStrategy", "inactiveAfterSeconds must be less than or equal to expungeAfterSeconds");
@@ -122,8 +125,10 @@ internal static partial class AppRules
 
     private static void CheckContainer(AppDefinition app, ProblemList rules)
     {
-        if (app.Network == NetworkMode.Bridge && app.Container?.Image is null)
-            rules.Add("/container", "container/bridge networking needs a container with an image: a plain process has the network of its host");
+        if (app.Network != NetworkMode.Host && app.Container?.Image is null)
+            rules.Add("/container", "container networking needs a container with an image: a plain process has the network of its host");
+        if (app.NetworkName is { Length: > 0 } network && (!NetworkName().IsMatch(network) || network is "host" or "none" or "default"))
+            rules.Add("/networks(0)/name", "must be the name of a Docker network: letters, digits, '_', '.', '-', and not host, none or default");
         if (app.Container is not { } container) return;
         if (container.Image is { } image && (image.Length > AppLimits.ImageLengthMax || image.Any(x => char.IsWhiteSpace(x) || char.IsControl(x))))
             rules.Add("/container/docker/image", $"must be at most {AppLimits.ImageLengthMax} characters without white space");
@@ -147,8 +152,10 @@ internal static partial class AppRules
         for (var i = 0; i < container.Volumes.Count; i++)
         {
             var (path, volume) = ($"/container/volumes({i})", container.Volumes[i]);
-            if (!IsPath(volume.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
-            if (!IsPath(volume.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
+            if (volume is PersistentVolume persistent) ResidentRules.Check(persistent, path, rules);
+            if (volume is not HostVolume host) continue;
+            if (!IsPath(host.HostPath)) rules.Add($"{path}/hostPath", "must be an absolute path without ':' and '..'");
+            if (!IsPath(host.ContainerPath)) rules.Add($"{path}/containerPath", "must be an absolute path without ':' and '..'");
         }
         if (container.Volumes.DistinctBy(x => x.ContainerPath).Count() < container.Volumes.Count)
             rules.Add("/container/volumes", "container paths must be unique");
@@ -198,6 +205,9 @@ internal static partial class AppRules
 
     [GeneratedRegex(@"\A[A-Za-z0-9.\-]+\z", RegexOptions.CultureInvariant)]
     private static partial Regex PortName();
+
+    [GeneratedRegex(@"\A[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex NetworkName();
 
     // ---- health checks
 

@@ -46,6 +46,11 @@ internal static class AppShape
         UpgradeStrategy = app.Object("upgradeStrategy") is { } upgrade ? Upgrade(upgrade) : null,
         TaskKillGracePeriodSeconds = app.Number("taskKillGracePeriodSeconds", 0, AppLimits.SecondsMax),
         KillSelection = app.OneOf("killSelection", AppWords.KillSelections),
+        Tty = app.Flag("tty"),
+        ResourceLimits = app.Object("resourceLimits") is { } limits && limits.Element.EnumerateObject().Any() ? new ResourceLimits(Limit(limits, "cpus"), Limit(limits, "mem")) : null,
+        ExecutorResources = app.Object("executorResources") is { } executor && executor.Element.EnumerateObject().Any() ? ExecutorResources(executor) : null,
+        IpAddress = app.Object("ipAddress") is { } address ? new IpAddressUpdate(address.Text("networkName")) : null,
+        Residency = app.Object("residency") is { } residency ? Residency(residency) : null,
         UnreachableStrategy = app.Member("unreachableStrategy") is { } unreachable ? Unreachable(unreachable) : null,
     };
 
@@ -96,9 +101,10 @@ internal static class AppShape
         return key is null || value is null ? null : new DockerParameter(key, value);
     }
 
-    private static HostVolume? Volume(JsonAt item)
+    private static Volume? Volume(JsonAt item)
     {
         if (item.AsObject() is not { } volume) return null;
+        if (volume.Object("persistent") is { } persistent) return PersistentVolume(volume, persistent);
         // Will be refused; until then it keeps its place, so that the indices of the others are right.
         if (UnavailableFields.IsManagedVolume(volume.Element)) return new HostVolume(item.Path, "/", ReadOnly: true);
         var containerPath = volume.RequiredText("containerPath", lengthMin: 1);
@@ -106,6 +112,28 @@ internal static class AppShape
         var readOnly = volume.OneOf("mode", AppWords.VolumeModes) ?? false;
         return containerPath is null || hostPath is null ? null : new HostVolume(containerPath, hostPath, readOnly);
     }
+
+    private static PersistentVolume? PersistentVolume(JsonAt volume, JsonAt persistent)
+    {
+        var containerPath = volume.RequiredText("containerPath", lengthMin: 1);
+        if (persistent.Member("size") is not { } size)
+        {
+            persistent.Missing("size");
+            return null;
+        }
+        return size.AsNumber(double.NegativeInfinity, AppLimits.ResourceMax) is { } mib && containerPath is not null ? new PersistentVolume(containerPath, mib) : null;
+    }
+
+    private static double? Limit(JsonAt limits, string name) => limits.Member(name) is not { } limit ? null
+        : limit.Element.ValueKind == JsonValueKind.String && limit.Element.GetString() == "unlimited" ? double.PositiveInfinity
+        : limit.AsNumber(0, AppLimits.ResourceMax);
+
+    private static Resources ExecutorResources(JsonAt executor) => new(
+        executor.Number("cpus", 0, AppLimits.ResourceMax) ?? 0.1, executor.Number("mem", 0, AppLimits.ResourceMax) ?? 32, executor.Number("disk", 0, AppLimits.ResourceMax) ?? 10);
+
+    private static Residency Residency(JsonAt residency) => new(
+        residency.Number("relaunchEscalationTimeoutSeconds", 0, AppLimits.SecondsMax) ?? 3600,
+        residency.OneOf("taskLostBehavior", AppWords.TaskLostBehaviors) == true ? "RELAUNCH_AFTER_TIMEOUT" : "WAIT_FOREVER");
 
     private static NetworkUpdate? Network(JsonAt item) => item.AsObject() is { } network
         ? new NetworkUpdate(network.OneOf("mode", AppWords.NetworkModes), network.Text("name"), network.Texts("labels"))

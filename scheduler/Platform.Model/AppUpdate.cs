@@ -36,10 +36,19 @@ internal sealed record AppUpdate
     public double? TaskKillGracePeriodSeconds { get; init; }
     public KillSelection? KillSelection { get; init; }
     public UnreachableStrategy? UnreachableStrategy { get; init; }
+    public Residency? Residency { get; init; }
+    public bool? Tty { get; init; }
+    public ResourceLimits? ResourceLimits { get; init; }
+    public Resources? ExecutorResources { get; init; }
+
+    /// <summary>The old form of a named network (contract 2.4).</summary>
+    public IpAddressUpdate? IpAddress { get; init; }
 }
 
 /// <param name="Mode">Null when the body leaves it out, which means a named container network.</param>
 internal sealed record NetworkUpdate(NetworkWord? Mode, string? Name, EquatableMap? Labels);
+
+internal sealed record IpAddressUpdate(string? NetworkName);
 
 internal sealed record UpgradeUpdate(double? MinimumHealthCapacity, double? MaximumOverCapacity);
 

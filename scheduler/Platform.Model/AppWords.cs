@@ -10,6 +10,9 @@ internal static class AppWords
 
     public static readonly Dictionary<string, bool> VolumeModes = Words([("RO", true), ("RW", false)]);
 
+    /// <summary>True where the old word asks for a relaunch elsewhere, which the volume does not allow (contract 2.1: no effect).</summary>
+    public static readonly Dictionary<string, bool> TaskLostBehaviors = Words([("RELAUNCH_AFTER_TIMEOUT", true), ("WAIT_FOREVER", false)]);
+
     public static readonly Dictionary<string, HealthCheckProtocol> HealthCheckProtocols = Words(
     [
         ("HTTP", HealthCheckProtocol.Http), ("HTTPS", HealthCheckProtocol.Https), ("TCP", HealthCheckProtocol.Tcp), ("COMMAND", HealthCheckProtocol.Command),

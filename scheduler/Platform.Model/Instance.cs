@@ -27,7 +27,18 @@ public sealed record HealthState
 /// <summary>What the scheduler wants of one instance on one node: everything the agent needs, and nothing it must ask for.</summary>
 /// <param name="HostPorts">One for each declared port, in order; 0 where the port is not published on the host.</param>
 /// <param name="Env">The complete environment (contract section 4), dependencies' addresses included.</param>
-public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env);
+public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefinition App, EquatableArray<int> HostPorts, EquatableMap Env)
+{
+    /// <summary>The volumes that were made for the instance on this node, or are to be made when it first starts.</summary>
+    public EquatableArray<LocalVolume> Volumes { get; init; }
+}
+
+/// <summary>One persistent volume of one instance. <paramref name="Uuid"/> names its directory on the node, and is never given twice.</summary>
+public sealed record LocalVolume(string ContainerPath, string Uuid, double SizeMib)
+{
+    /// <summary>The contract's name of it (section 3).</summary>
+    public string PersistenceId(AppId app) => $"{app.Underscored}#{ContainerPath}#{Uuid}";
+}
 
 /// <summary>What an agent says of one instance it holds, or held until a moment ago.</summary>
 public sealed record InstanceReport

@@ -10,21 +10,39 @@ using System.Text.RegularExpressions;
 namespace Platform.Model;
 
 /// <summary>
-/// The id of one instance of an app, <c>shop_web.instance-6f3e…</c>; its only task is <c>…._app.1</c> (contract section 3).
+/// The id of one run of an instance, <c>shop_web.instance-6f3e…</c>; its task is <c>…._app.1</c> (contract section 3). A resident instance lives
+/// through several tasks: each is the next <see cref="Incarnation"/>, <c>…._app.2</c>, and an id of its own to everything that runs it.
 /// The UUID is derived from the cluster and a serial number that the cluster never gives twice, so replaying the log gives the same ids.
 /// </summary>
 [JsonConverter(typeof(InstanceIdConverter))]
 public sealed partial record InstanceId : IComparable<InstanceId>
 {
-    private const string TaskSuffix = "._app.1";
+    private const string TaskSuffix = "._app.";
 
-    private InstanceId(string text) => Text = text;
+    private InstanceId(string instance, int incarnation)
+    {
+        (Instance, Incarnation) = (instance, incarnation);
+        Text = incarnation == 1 ? instance : TaskId;
+    }
 
+    /// <summary>The instance, whichever of its tasks this is.</summary>
+    public string Instance { get; }
+
+    /// <summary>Counts the tasks of the instance from 1.</summary>
+    public int Incarnation { get; }
+
+    /// <summary>Tells tasks apart; of the first one it is the instance's own id.</summary>
     public string Text { get; }
-    public string TaskId => Text + TaskSuffix;
+
+    public string TaskId => string.Create(CultureInfo.InvariantCulture, $"{Instance}{TaskSuffix}{Incarnation}");
 
     /// <summary>The part after <c>instance-</c>.</summary>
-    public string Uuid => Text[(Text.LastIndexOf(".instance-", StringComparison.Ordinal) + ".instance-".Length)..];
+    public string Uuid => Instance[(Instance.LastIndexOf(".instance-", StringComparison.Ordinal) + ".instance-".Length)..];
+
+    /// <summary>By what a reservation is known: the instance's first task.</summary>
+    public InstanceId First => Incarnation == 1 ? this : new InstanceId(Instance, 1);
+
+    public InstanceId Next(int incarnation) => new(Instance, incarnation);
 
     public static InstanceId Derive(string clusterId, AppId app, long serial)
     {
@@ -32,16 +50,22 @@ public sealed partial record InstanceId : IComparable<InstanceId>
         SHA256.HashData(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{clusterId}/{serial}")), hash);
         BinaryPrimitives.WriteUInt16BigEndian(hash[6..], (ushort)((BinaryPrimitives.ReadUInt16BigEndian(hash[6..]) & 0x0FFF) | 0x8000)); // RFC 9562 version 8
         hash[8] = (byte)((hash[8] & 0x3F) | 0x80);
-        return new InstanceId($"{app.Underscored}.instance-{new Guid(hash[..16], bigEndian: true):D}");
+        return new InstanceId($"{app.Underscored}.instance-{new Guid(hash[..16], bigEndian: true):D}", 1);
     }
 
     /// <summary>Accepts an instance id or the id of its task.</summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out InstanceId? id)
     {
         id = null;
-        var body = text.EndsWith(TaskSuffix, StringComparison.Ordinal) ? text[..^TaskSuffix.Length] : text;
+        var (body, incarnation) = (text, 1);
+        if (text.LastIndexOf(TaskSuffix, StringComparison.Ordinal) is var cut and > 0)
+        {
+            var number = text.AsSpan(cut + TaskSuffix.Length);
+            if (number.Length == 0 || number[0] == '0' || !int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out incarnation)) return false;
+            body = text[..cut];
+        }
         if (!Spelling().IsMatch(body)) return false;
-        id = new InstanceId(body);
+        id = new InstanceId(body, incarnation);
         return true;
     }
 

@@ -28,13 +28,15 @@ internal readonly struct JsonAt(JsonElement element, string path, ProblemList pr
     {
         if (Member(name) is not { } member)
         {
-            problems.Add($"{path}/{name}", "error.path.missing");
+            Missing(name);
             return null;
         }
         var text = member.AsText();
         if (text?.Length < lengthMin) problems.Add(member.Path, "error.minLength");
         return text;
     }
+
+    public void Missing(string name) => problems.Add($"{path}/{name}", "error.path.missing");
 
     public T? OneOf<T>(string name, IReadOnlyDictionary<string, T> words) where T : struct => Member(name)?.AsOneOf(words);
 

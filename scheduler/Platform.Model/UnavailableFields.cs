@@ -17,11 +17,6 @@ internal static class UnavailableFields
         ("check", "generic checks are not run by this version of Platform; use healthChecks"),
         ("secrets", "there is no secret store in this version of Platform"),
         ("gpus", "GPUs are not scheduled by this version of Platform"),
-        ("residency", "apps are not resident in this version of Platform: there are no persistent volumes"),
-        ("ipAddress", "only host and container/bridge networks exist in this version of Platform; use networks"),
-        ("tty", "terminals are not allocated by this version of Platform"),
-        ("resourceLimits", "limits above the requested resources are not known to this version of Platform"),
-        ("executorResources", "tasks run without an executor of their own, so there is nothing to reserve for one"),
     ];
 
     public static void Check(JsonElement app, ProblemList rules)
@@ -32,6 +27,10 @@ internal static class UnavailableFields
             rules.Add("/role", "there is only the role '*'");
         if (Text(app, "executor") is { } executor && executor is not ("" or "//cmd"))
             rules.Add("/executor", "only the command executor ('' or '//cmd') exists in this version of Platform");
+        if (Member(app, "ipAddress") is { ValueKind: JsonValueKind.Object } address)
+            foreach (var name in (string[])["groups", "labels", "discovery"])
+                if (Member(address, name) is { } value && AsksForSomething(name, value))
+                    rules.Add($"/ipAddress/{name}", "a Docker network knows nothing of this; ports go into portMappings");
         if (Member(app, "env") is { ValueKind: JsonValueKind.Object } env) CheckEnv(env, rules);
         if (Member(app, "container") is { ValueKind: JsonValueKind.Object } container) CheckContainer(container, rules);
         foreach (var (check, path) in Items(app, "healthChecks", "/healthChecks"))
@@ -43,7 +42,7 @@ internal static class UnavailableFields
 
     /// <summary>A volume that somebody would have to make first.</summary>
     public static bool IsManagedVolume(JsonElement volume) =>
-        Member(volume, "persistent") is not null || Member(volume, "external") is not null || Member(volume, "secret") is not null;
+        Member(volume, "external") is not null || Member(volume, "secret") is not null;
 
     private static void CheckEnv(JsonElement env, ProblemList rules)
     {
@@ -65,21 +64,34 @@ internal static class UnavailableFields
         }
         CheckNetworkNames(container, "/container/portMappings", rules);
         foreach (var (volume, path) in Items(container, "volumes", "/container/volumes"))
-            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode) exist in this version of Platform");
+            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode) and persistent ones exist in this version of Platform");
+            else if (Member(volume, "persistent") is { ValueKind: JsonValueKind.Object } persistent) CheckPersistent(volume, persistent, path, rules);
+    }
+
+    /// <summary>A volume is a directory on the disk that holds the node's data (type root); no other disks are offered.</summary>
+    private static void CheckPersistent(JsonElement volume, JsonElement persistent, string path, ProblemList rules)
+    {
+        var type = Text(persistent, "type");
+        if (type is not (null or "root")) rules.Add($"{path}/persistent/type", $"only disks of type root exist in this version of Platform, not '{type}'");
+        if (Member(persistent, "constraints") is { } constraints && AsksForSomething("constraints", constraints))
+            rules.Add($"{path}/persistent/constraints", "Constraints on root volumes are not supported");
+        if (Member(persistent, "maxSize") is not null) rules.Add($"{path}/persistent/maxSize", "Only mount volumes can have maxSize");
+        if (Member(persistent, "profileName") is not null) rules.Add($"{path}/persistent/profileName", "disk profiles do not exist in this version of Platform");
+        if (Text(volume, "mode") is { } mode && !mode.Equals("RW", StringComparison.OrdinalIgnoreCase)) rules.Add($"{path}/mode", "a persistent volume has the mode RW");
+        if (Member(volume, "hostPath") is not null) rules.Add($"{path}/hostPath", "a persistent volume has no hostPath: the node makes its directory");
     }
 
     private static void CheckNetworkNames(JsonElement owner, string path, ProblemList rules)
     {
         foreach (var (mapping, at) in Items(owner, "portMappings", path))
             if (Member(mapping, "networkNames") is { } names && AsksForSomething("networkNames", names))
-                rules.Add($"{at}/networkNames", "only host and container/bridge networks exist in this version of Platform");
+                rules.Add($"{at}/networkNames", "a container joins one network in this version of Platform, and its ports are there");
     }
 
     private static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
-        // The mere presence of these two changes what kind of app it is.
-        JsonValueKind.Object => name is "residency" or "ipAddress" || value.EnumerateObject().Any(),
+        JsonValueKind.Object => value.EnumerateObject().Any(),
         JsonValueKind.String => value.GetString() is not ("" or "0"),
         JsonValueKind.Number => !value.TryGetDouble(out var number) || number != 0,
         JsonValueKind.True => true,

@@ -12,13 +12,19 @@ public sealed record AgentHello(NodeDescription Node, string? ClusterId, string 
 
 /// <summary>What is, on one node; see NodeReport in agent.proto.</summary>
 public sealed record AgentReport(
-    ulong Sequence, bool Complete, EquatableArray<InstanceReport> Instances, long EndpointRevision, EquatableArray<InstanceId> Draining, long DesiredRevision);
+    ulong Sequence, bool Complete, EquatableArray<InstanceReport> Instances, long EndpointRevision, EquatableArray<InstanceId> Draining, long DesiredRevision)
+{
+    public EquatableArray<string> Wiped { get; init; }
+}
 
 /// <summary>What a scheduler says first on a stream.</summary>
 public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval);
 
 /// <summary>What one node is to run; see Desired in agent.proto.</summary>
-public sealed record DesiredState(long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove);
+public sealed record DesiredState(long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove)
+{
+    public EquatableArray<string> Wipe { get; init; }
+}
 
 /// <summary>
 /// The one place where the wire's messages and the model meet. The scheduler's gateway and the agent's link both go through it.
@@ -65,12 +71,13 @@ public static class AgentCodec
             EndpointRevision = report.EndpointRevision,
             Draining = { report.Draining.Select(x => x.Text) },
             DesiredRevision = report.DesiredRevision,
+            Wiped = { report.Wiped },
         },
     };
 
     public static AgentReport Decode(Wire.NodeReport report) => new(
         report.Sequence, report.Complete, report.Instances.Select(Decode).ToEquatableArray(), report.EndpointRevision,
-        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision);
+        report.Draining.Select(InstanceId.Parse).ToEquatableArray(), report.DesiredRevision) { Wiped = report.Wiped.ToEquatableArray() };
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()
     {
@@ -88,12 +95,13 @@ public static class AgentCodec
             NextSerial = desired.NextSerial,
             Upsert = { desired.Upsert.Select(Encode) },
             Remove = { desired.Remove.Select(x => x.Text) },
+            Wipe = { desired.Wipe },
         },
     };
 
     public static DesiredState Decode(Wire.Desired desired) => new(
         desired.Revision, desired.Complete, desired.NextSerial, desired.Upsert.Select(Decode).ToEquatableArray(),
-        desired.Remove.Select(InstanceId.Parse).ToEquatableArray());
+        desired.Remove.Select(InstanceId.Parse).ToEquatableArray()) { Wipe = desired.Wipe.ToEquatableArray() };
 
     public static Wire.ToAgent Encode(EndpointUpdate update) => new()
     {
@@ -145,12 +153,16 @@ public static class AgentCodec
         App = UnsafeByteOperations.UnsafeWrap(JsonSerializer.SerializeToUtf8Bytes(assignment.App, Json)),
         HostPorts = { assignment.HostPorts },
         Env = { assignment.Env.ToDictionary() },
+        Volumes = { assignment.Volumes.Select(x => new Wire.LocalVolume { ContainerPath = x.ContainerPath, Uuid = x.Uuid, SizeMib = x.SizeMib }) },
     };
 
     private static Assignment Decode(Wire.Assignment assignment) => new(
         InstanceId.Parse(assignment.Id), assignment.Serial, KnownOr(assignment.Goal, Goal.Run),
         JsonSerializer.Deserialize<AppDefinition>(assignment.App.Span, Json) ?? throw new FormatException($"{assignment.Id} has no app"),
-        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env));
+        assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env))
+    {
+        Volumes = assignment.Volumes.Select(x => new LocalVolume(x.ContainerPath, x.Uuid, x.SizeMib)).ToEquatableArray(),
+    };
 
     private static Wire.InstanceReport Encode(InstanceReport report)
     {

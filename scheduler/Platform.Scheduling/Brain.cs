@@ -18,7 +18,11 @@ public abstract record Input
     /// <param name="ServedRevision">The endpoint revision that every view of the node serves at least.</param>
     /// <param name="Draining">Withdrawn instances that still have requests in flight in the node's proxy.</param>
     public sealed record NodeReported(
-        NodeId Node, long Session, bool Complete, EquatableArray<InstanceReport> Instances, long ServedRevision, EquatableArray<InstanceId> Draining) : Input;
+        NodeId Node, long Session, bool Complete, EquatableArray<InstanceReport> Instances, long ServedRevision, EquatableArray<InstanceId> Draining) : Input
+    {
+        /// <summary>Of the volumes that are to be wiped, those whose data is gone.</summary>
+        public EquatableArray<string> Wiped { get; init; }
+    }
 }
 
 /// <summary>One event with the states on either side of it.</summary>
@@ -54,6 +58,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     private readonly HashSet<NodeId> _heard = [];
     private readonly HashSet<AppId> _dirtyApps = [.. recovered.Apps.Keys];
     private readonly HashSet<InstanceId> _draining = [.. recovered.Apps.Values.SelectMany(a => a.Instances.Values).Where(i => i is { IsStopping: true, Drained: false }).Select(i => i.Id)];
+    private readonly HashSet<InstanceId> _launching = [.. recovered.Apps.Values.SelectMany(a => a.Instances.Values).Where(i => i.Phase != Phase.Running).Select(i => i.Id)];
     private readonly Dictionary<AppId, DateTimeOffset> _wakeAt = [];
     private readonly LaunchQueue _queue = new();
     private bool _deploymentsDirty = true;
@@ -75,7 +80,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (_deploymentsDirty || _dirtyApps.Count > 0 || _dirtyInstances.Count > 0) return DateTimeOffset.MinValue; // work left over: at once
             var times = _wakeAt.Values.Select(at => (DateTimeOffset?)at)
                 .Append(_links.NextLostAt(State))
-                .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling));
+                .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling))
+                .Concat(_launching.Select(id => State.Instance(id) is { } instance ? LaunchDeadline(State, instance) : null));
             return times.Min();
         }
     }
@@ -91,6 +97,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         Join(work, now);
         Apply(work, _links.Lost(work.State, now).Select(SchedulerEvent (n) => new SchedulerEvent.NodeLost(n) { At = now }));
         Drain(work, now);
+        Overdue(work, now);
         foreach (var due in _wakeAt.Where(w => w.Value <= now).Select(w => w.Key).ToList())
         {
             _wakeAt.Remove(due);
@@ -110,8 +117,15 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         foreach (var folded in step.Events)
             switch (folded.Event)
             {
+                case SchedulerEvent.InstancePlaced x:
+                    _launching.Add(x.Instance);
+                    break;
+                case SchedulerEvent.InstanceReported { Phase: Phase.Running } x:
+                    _launching.Remove(x.Instance);
+                    break;
                 case SchedulerEvent.InstanceEnded x:
                     _observed.Remove(x.Instance);
+                    _launching.Remove(x.Instance);
                     Health = Health.Remove(x.Instance);
                     Details = Details.Remove(x.Instance);
                     _draining.Remove(x.Instance);
@@ -167,6 +181,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     Details = report.Detail is { Length: > 0 } detail ? Details.SetItem(report.Id, detail) : Details.Remove(report.Id);
                 }
                 if (x.Complete) Apply(work, Vanished(work.State, x, now));
+                if (work.State.Nodes.TryGetValue(x.Node, out var node) && x.Wiped.Where(node.Wiping.ContainsKey).ToEquatableArray() is { IsEmpty: false } wiped)
+                    Apply(work, [new SchedulerEvent.VolumesWiped(x.Node, wiped) { At = now }]);
                 break;
         }
     }
@@ -207,6 +223,29 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (late || _links.HaveLetGo(work.State, instance))
                 Apply(work, [new SchedulerEvent.InstanceDrained(instance.Id, Forced: late) { At = now }]);
         }
+    }
+
+    /// <summary>Those that do not run in time (contract 5.7): what an agent holds is killed, what none ever knew is given up.</summary>
+    private void Overdue(Work work, DateTimeOffset now)
+    {
+        foreach (var instance in _launching.Select(work.State.Instance).OfType<Instance>().ToList())
+            if (LaunchDeadline(work.State, instance) <= now)
+                Apply(work, [_observed.ContainsKey(instance.Id)
+                    ? new SchedulerEvent.InstanceStopRequested(instance.Id, StopReason.NotLaunched) { At = now }
+                    : new SchedulerEvent.InstanceEnded(instance.Id, new InstanceEnd(
+                        TerminalState.Lost, $"Node {instance.Node} has never confirmed this task", null, false, false, now)) { At = now }]);
+    }
+
+    /// <summary>
+    /// Null where none runs: it is running or to be stopped, or its node is out of reach, which has rules of its own. Only what was heard in this life
+    /// of the scheduler counts, for whatever was staged before may run long since.
+    /// </summary>
+    private DateTimeOffset? LaunchDeadline(ClusterState state, Instance instance)
+    {
+        if (instance.Phase == Phase.Running || !state.IsReachable(instance)) return null;
+        if (!_observed.TryGetValue(instance.Id, out var report))
+            return (instance.StagedAt > startedAt ? instance.StagedAt : startedAt) + settings.TaskLaunchConfirmTimeout;
+        return instance.IsStopping || report.Phase == Phase.Running || report.End is not null ? null : instance.StagedAt + settings.TaskLaunchTimeout;
     }
 
     private void PlanDirtyApps(Work work, DateTimeOffset now)
@@ -258,6 +297,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 _dirtyApps.UnionWith(work.LastBefore.Deployments.Values.SelectMany(d => d.Affected));
                 break;
             case SchedulerEvent.InstanceEnded:
+            case SchedulerEvent.ReservationReleased:
+            case SchedulerEvent.VolumesWiped:
             case SchedulerEvent.NodeJoined:
                 _dirtyApps.UnionWith(_queue.Items.Keys); // room has come free
                 break;
@@ -294,6 +335,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             SchedulerEvent.InstanceReported x when LastBefore.Instance(x.Instance)?.ReadyAt is null != State.Instance(x.Instance)?.ReadyAt is null => OwnerOf(x.Instance),
             SchedulerEvent.InstanceStopRequested x => OwnerOf(x.Instance),
             SchedulerEvent.InstanceEnded x => OwnerOf(x.Instance),
+            SchedulerEvent.ReservationReleased x => [x.App],
             SchedulerEvent.NodeJoined x => State.Nodes[x.Node.Id].Instances.Select(i => State.Owners[i]),
             SchedulerEvent.NodeLost x => State.Nodes[x.Node].Instances.Select(i => State.Owners[i]),
             _ => [],
@@ -310,6 +352,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             SchedulerEvent.InstanceStopRequested x => State.Instance(x.Instance)?.Node,
             SchedulerEvent.InstanceDrained x => State.Instance(x.Instance)?.Node,
             SchedulerEvent.InstanceEnded x => LastBefore.Instance(x.Instance)?.Node,
+            SchedulerEvent.ReservationReleased x => LastBefore.Apps.GetValueOrDefault(x.App)?.ReservationOf(x.Instance)?.Node,
+            SchedulerEvent.VolumesWiped x => x.Node,
             SchedulerEvent.NodeJoined x => x.Node.Id,
             _ => null,
         };

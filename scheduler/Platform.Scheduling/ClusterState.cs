@@ -59,6 +59,9 @@ public sealed record AppState
 
     public ImmutableSortedDictionary<InstanceId, Instance> Instances { get; init; } = ImmutableSortedDictionary<InstanceId, Instance>.Empty;
 
+    /// <summary>A resident app's claims on nodes, each by its instance's first task (contract 5.11).</summary>
+    public ImmutableSortedDictionary<InstanceId, Reservation> Reservations { get; init; } = ImmutableSortedDictionary<InstanceId, Reservation>.Empty;
+
     /// <summary>Deleted by the user; it is forgotten when its last instance has ended.</summary>
     public bool Removing { get; init; }
 
@@ -67,6 +70,8 @@ public sealed record AppState
 
     /// <summary>The definition an instance was started with.</summary>
     public AppDefinition DefinitionOf(Instance instance) => Versions.TryGetValue(instance.Version, out var definition) ? definition : Definition;
+
+    public Reservation? ReservationOf(InstanceId instance) => Reservations.GetValueOrDefault(instance.First);
 
     /// <summary>Runs the newest configuration: only a change of the instance count lies between.</summary>
     public bool IsCurrent(Instance instance) => instance.Version == Definition.VersionInfo.LastConfigChangeAt;
@@ -81,7 +86,30 @@ public sealed record LaunchDelay(double Seconds, DateTimeOffset Until, DateTimeO
 /// <summary>What <c>lastTaskFailure</c> shows (contract 2.8).</summary>
 public sealed record TaskFailure(InstanceId Instance, NodeId Node, TerminalState State, string Message, AppVersion Version, DateTimeOffset At);
 
-public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy }
+public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy, NotLaunched }
+
+/// <summary>
+/// What a resident instance holds on its node beyond the life of its tasks: its resources, and the volumes with its data.
+/// No two tasks of it ever live at once.
+/// </summary>
+public sealed record Reservation
+{
+    public required NodeId Node { get; init; }
+    public required Resources Resources { get; init; }
+    public required EquatableArray<LocalVolume> Volumes { get; init; }
+
+    /// <summary>Of its newest task.</summary>
+    public int Incarnation { get; init; }
+
+    /// <summary>It has no task; the next one takes it up.</summary>
+    public bool IsIdle { get; init; }
+
+    /// <summary>The revision at which its last task ended: of several idle ones the last used is the first to be taken up.</summary>
+    public long IdleSinceRevision { get; init; }
+
+    /// <summary>Its app is deleted, or its data is to be wiped: it is released as soon as it is idle.</summary>
+    public bool Condemned { get; init; }
+}
 
 /// <summary>One placed instance. <see cref="Goal"/> and what follows it is the scheduler's intent; <see cref="Phase"/> and what follows it is the agent's report.</summary>
 public sealed record Instance
@@ -129,6 +157,9 @@ public sealed record Node
     public Resources Used { get; init; }
     public ImmutableSortedSet<int> UsedPorts { get; init; } = [];
     public ImmutableSortedSet<InstanceId> Instances { get; init; } = [];
+
+    /// <summary>Released volumes by uuid, with their MiB, which stay used until the agent says that the data is gone.</summary>
+    public ImmutableSortedDictionary<string, double> Wiping { get; init; } = ImmutableSortedDictionary.Create<string, double>(StringComparer.Ordinal);
 
     /// <summary>Where the search for a free task port begins: a port is re-used as late as possible, so that a stale address meets nobody.</summary>
     public int NextPort { get; init; }

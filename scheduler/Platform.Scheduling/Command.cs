@@ -23,7 +23,11 @@ public abstract record Command
     public sealed record RestartApp(AppId App, bool Force) : Command;
 
     /// <summary>Without <paramref name="Scale"/> the scheduler starts replacements.</summary>
-    public sealed record KillInstances(EquatableArray<InstanceId> Instances, bool Scale, bool Force) : Command;
+    public sealed record KillInstances(EquatableArray<InstanceId> Instances, bool Scale, bool Force) : Command
+    {
+        /// <summary>Residents' reservations and data go too, also those of instances that have no task now (contract 5.11).</summary>
+        public bool Wipe { get; init; }
+    }
 
     /// <summary><paramref name="Force"/>: only cancel; otherwise a new deployment undoes this one.</summary>
     public sealed record CancelDeployment(string Deployment, bool Force) : Command;

@@ -18,6 +18,12 @@ public sealed record SchedulerSettings
 
     /// <summary>The longest that a withdrawn instance waits for the proxies to finish its requests.</summary>
     public TimeSpan DrainCeiling { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>An instance that its agent knows and that does not run for this long is killed, and counts as failed (contract 5.7).</summary>
+    public TimeSpan TaskLaunchTimeout { get; init; } = TimeSpan.FromSeconds(300);
+
+    /// <summary>An instance that its node, connected, has never mentioned for this long is forgotten and launched anew.</summary>
+    public TimeSpan TaskLaunchConfirmTimeout { get; init; } = TimeSpan.FromSeconds(300);
 }
 
 /// <summary>Commands become events or refusals. All problems are told at once, and a refusal leaves no trace.</summary>
@@ -128,8 +134,9 @@ public static class Decider
     private static Decision Kill(RootChange change, Command.KillInstances x)
     {
         var chosen = x.Instances.Select(change.State.Instance).OfType<Instance>().ToEquatableArray();
-        var stops = chosen.Where(i => !i.IsStopping)
-            .Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i.Id, StopReason.KilledByUser) { At = change.Now })
+        var stops = chosen.Where(i => !i.IsStopping || x.Wipe)
+            .Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i.Id, StopReason.KilledByUser) { At = change.Now, Wipe = x.Wipe ? true : null })
+            .Concat(x.Wipe ? Released(change, x.Instances) : [])
             .ToEquatableArray();
         if (!x.Scale) return new Decision.Accepted(stops, Reply.Done with { Instances = chosen });
 
@@ -141,6 +148,14 @@ public static class Decider
             ? accepted with { Events = accepted.Events.Concat(stops).ToEquatableArray(), Reply = accepted.Reply with { Instances = chosen } }
             : decision;
     }
+
+    /// <summary>Stopped instances keep their reservation until it is wiped; those with a task lose it when the task has ended.</summary>
+    private static IEnumerable<SchedulerEvent> Released(RootChange change, EquatableArray<InstanceId> instances) =>
+        from app in change.State.Apps.Values
+        where !app.Reservations.IsEmpty
+        from id in instances.Select(i => i.First).Distinct()
+        where app.Reservations.TryGetValue(id, out var reservation) && reservation is { IsIdle: true, Condemned: false }
+        select new SchedulerEvent.ReservationReleased(id, app.Definition.Id) { At = change.Now };
 
     private static Decision Cancel(RootChange change, Command.CancelDeployment x)
     {
@@ -302,6 +317,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             return null;
         }
         _servicePorts.Give(assigned);
+        if (previous is not null) problems.AddRange(ResidentRules.Changes(previous, assigned));
         if (previous is null) return assigned with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
         if (_restarted.Contains(definition.Id))
             return assigned with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };

@@ -21,9 +21,12 @@ public sealed partial record ClusterState
             SchedulerEvent.LaunchDelayReset x => WithApp(x.App, a => a with { Delay = null }),
             SchedulerEvent.InstancePlaced x => Place(x),
             SchedulerEvent.InstanceReported x => WithInstance(x.Instance, (a, i) => Report(a, i, x)),
-            SchedulerEvent.InstanceStopRequested x => WithInstance(x.Instance, (a, i) => RequestStop(a, i, x)),
+            SchedulerEvent.InstanceStopRequested x => WithInstance(x.Instance, (a, i) => RequestStop(a, i, x)).AfterStop(x),
             SchedulerEvent.InstanceDrained x => WithInstance(x.Instance, (_, i) => i with { Drained = true }),
             SchedulerEvent.InstanceEnded x => End(x),
+            SchedulerEvent.InstanceReserved x => Reserve(x),
+            SchedulerEvent.ReservationReleased x => Release(x),
+            SchedulerEvent.VolumesWiped x => Wiped(x),
             SchedulerEvent.NodeJoined x => Join(x),
             SchedulerEvent.NodeLost x => Lose(x),
             SchedulerEvent.EventSubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).Append(x.CallbackUrl).ToEquatableArray() },
@@ -51,7 +54,7 @@ public sealed partial record ClusterState
         }
         foreach (var id in x.Removed)
             if (apps.TryGetValue(id, out var app))
-                apps[id] = app with { Removing = true, Delay = null };
+                apps[id] = app with { Removing = true, Delay = null, Reservations = CondemnAll(app.Reservations) };
         var next = this with
         {
             Apps = apps.ToImmutable(),
@@ -92,7 +95,7 @@ public sealed partial record ClusterState
             Id = x.Instance, Serial = x.Serial, App = x.App, Version = x.Version, Node = x.Node,
             HostPorts = x.HostPorts, Resources = x.Resources, StagedAt = x.At,
         };
-        var app = Apps[x.App];
+        var app = TakeUp(Apps[x.App], x.Instance);
         var node = Nodes[x.Node];
         var range = (node.Description.TaskPortMin, node.Description.TaskPortMax);
         var drawn = x.HostPorts.Where(p => p >= range.TaskPortMin && p <= range.TaskPortMax).ToList();
@@ -103,7 +106,7 @@ public sealed partial record ClusterState
             Owners = Owners.SetItem(x.Instance, x.App),
             Nodes = Nodes.SetItem(x.Node, node with
             {
-                Used = node.Used + x.Resources,
+                Used = app.ReservationOf(x.Instance) is null ? node.Used + x.Resources : node.Used, // reserved ones are used already
                 UsedPorts = node.UsedPorts.Union(x.HostPorts.Where(p => p > 0)),
                 Instances = node.Instances.Add(x.Instance),
                 NextPort = drawn.Count > 0 ? drawn[^1] + 1 : node.NextPort,
@@ -135,13 +138,13 @@ public sealed partial record ClusterState
     {
         if (Instance(x.Instance) is not { } instance) return this;
         var app = Apps[instance.App];
-        app = app with { Instances = app.Instances.Remove(x.Instance) };
+        app = PutDown(app with { Instances = app.Instances.Remove(x.Instance) }, x.Instance);
         if (!instance.IsStopping && !app.Removing) app = AfterFailure(app, instance, x);
         var nodes = Nodes;
         if (Nodes.TryGetValue(instance.Node, out var node))
             nodes = Nodes.SetItem(instance.Node, node with
             {
-                Used = node.Used - instance.Resources,
+                Used = app.ReservationOf(x.Instance) is null ? node.Used - instance.Resources : node.Used,
                 UsedPorts = node.UsedPorts.Except(instance.HostPorts.Where(p => p > 0)),
                 Instances = node.Instances.Remove(x.Instance),
             });

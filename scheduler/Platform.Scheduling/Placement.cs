@@ -55,7 +55,20 @@ public static class Placement
         foreach (var constraint in app.Constraints)
             if (Constraints.Refusal(constraint, offer.Node, beside) is { } why)
                 return new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, why);
-        return offer.Lacks(app.Resources);
+        return offer.Lacks(app.Footprint);
+    }
+
+    /// <summary>A resident instance goes back to where its reservation is: room is there, and only its ports have to be drawn anew.</summary>
+    public static Outcome PlaceOn(AppDefinition app, Reservation reservation, IReadOnlyList<Offer> offers)
+    {
+        if (offers.FirstOrDefault(o => o.Node.Id == reservation.Node) is not { } offer)
+            return Refused(NoFitReason.NoCorrespondingReservationFound, "the instance's volumes are on this node, which is not reachable");
+        if (!offer.Node.Runtimes.Items.Contains(Runtime(app)))
+            return Refused(NoFitReason.UnfulfilledConstraint, $"the instance's volumes are on this node, which runs no {Runtime(app)} tasks");
+        var (ports, portless) = offer.DrawPorts(app.Ports);
+        return portless is null ? new Outcome.Placed(offer, ports) : new Outcome.Refused([portless]);
+
+        Outcome.Refused Refused(NoFitReason reason, string detail) => new([new NoFit(reservation.Node, reason, detail)]);
     }
 
     /// <summary>What a node must be able to run for this app.</summary>

@@ -25,7 +25,9 @@ public static class Planner
         if (!lost.IsEmpty) return new Plan(id, lost, now, null, 0, 0);
 
         var live = app.Instances.Values.Where(i => !Unreachable.IsInactive(state, app, i, now)).ToList();
-        if (app.Removing && app.Instances.IsEmpty)
+        var releases = Reservations.Released(app, now);
+        if (!releases.IsEmpty) return new Plan(id, releases, now, null, 0, 0);
+        if (app.Removing && app.Instances.IsEmpty && app.Reservations.IsEmpty)
             return new Plan(id, [new SchedulerEvent.AppTerminated(id) { At = now }], null, null, 0, 0);
 
         var step = Rollout.Next(state, app, live);
@@ -50,21 +52,25 @@ public static class Planner
         var events = stops.ToList();
         var launched = 0;
         var tried = 0;
+        var claims = new Reservations.Claims(app);
         for (; launched < Math.Min(count, LaunchesMax); launched++)
         {
             var serial = state.NextSerial + launched;
-            var id = InstanceId.Derive(state.ClusterId, definition.Id, serial);
-            tried += offers.Count;
-            var outcome = Placement.Place(definition, id, offers, beside);
+            var claimed = claims.Take(definition, offers, ref tried);
+            var id = claimed?.Id ?? InstanceId.Derive(state.ClusterId, definition.Id, serial);
+            if (claimed is null && claims.MayReserve) tried += offers.Count;
+            var outcome = claimed?.Outcome ?? (claims.MayReserve ? Placement.Place(definition, id, offers, beside) : new Placement.Outcome.Refused(default));
             if (outcome is Placement.Outcome.Refused refused)
             {
-                return new Plan(definition.Id, events.ToEquatableArray(), wake, new Explanation(count - launched, null, refused.NoFits), tried, launched);
+                var noFits = claims.NoFits.Concat(refused.NoFits).ToEquatableArray();
+                return new Plan(definition.Id, events.ToEquatableArray(), wake, new Explanation(count - launched, null, noFits), tried, launched);
             }
             var placed = (Placement.Outcome.Placed)outcome;
-            placed.On.Take(definition.Resources, placed.HostPorts);
+            placed.On.Take(claimed is null ? definition.Footprint : default, placed.HostPorts);
             beside.Add(placed.On.Node);
+            if (claimed is null && definition.IsResident) events.Add(claims.Reserve(state.ClusterId, id, serial, placed.On.Node.Id, now));
             events.Add(new SchedulerEvent.InstancePlaced(
-                id, serial, definition.Id, definition.VersionInfo.LastConfigChangeAt, placed.On.Node.Id, placed.HostPorts, definition.Resources) { At = now });
+                id, serial, definition.Id, definition.VersionInfo.LastConfigChangeAt, placed.On.Node.Id, placed.HostPorts, definition.Footprint) { At = now });
         }
         return new Plan(definition.Id, events.ToEquatableArray(), launched < count ? now : wake, null, tried, launched);
     }

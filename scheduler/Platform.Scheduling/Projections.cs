@@ -14,8 +14,14 @@ public static class Projections
     public static Assignment AssignmentOf(ClusterState state, Instance instance, Goal goal, Func<Instance, AppDefinition, EquatableMap> environment)
     {
         var definition = state.Apps[instance.App].DefinitionOf(instance);
-        return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition));
+        return new Assignment(instance.Id, instance.Serial, goal, definition, instance.HostPorts, environment(instance, definition))
+        {
+            Volumes = state.Apps[instance.App].ReservationOf(instance.Id)?.Volumes ?? default,
+        };
     }
+
+    /// <summary>The volumes, by uuid, whose data the node is to delete.</summary>
+    public static IEnumerable<string> WipedOn(ClusterState state, NodeId id) => state.Nodes.TryGetValue(id, out var node) ? node.Wiping.Keys : [];
 
     /// <summary>The complete desired state of a node.</summary>
     public static IEnumerable<Assignment> DesiredOf(ClusterState state, NodeId id, Func<Instance, AppDefinition, EquatableMap> environment) =>

@@ -45,9 +45,11 @@ public static class Rollout
     private static RolloutStep Replace(ClusterState state, AppState app, List<Instance> active, List<Instance> old, int wanted, int alive)
     {
         var (minHealthy, maxCapacity) = BoundsOf(wanted, app.Definition.UpgradeStrategy);
+        // A resident's successor runs on its volume, so there is never one beside it.
+        if (app.Definition.IsResident) maxCapacity = wanted;
         // Full and nothing to spare: one extra is allowed, or the restart would never begin. Unhealthy ones count as taking up room,
-        // so an upgrade of a wholly unhealthy app is not stuck either.
-        if (minHealthy == maxCapacity && active.Count >= maxCapacity) maxCapacity++;
+        // so an upgrade of a wholly unhealthy app is not stuck either. Residents dip by one instead.
+        if (minHealthy == maxCapacity && active.Count >= maxCapacity) (minHealthy, maxCapacity) = app.Definition.IsResident ? (minHealthy - 1, maxCapacity) : (minHealthy, maxCapacity + 1);
 
         var current = active.Where(app.IsCurrent).ToList();
         var readyCurrent = current.Count(i => IsHealthy(state, app, i));

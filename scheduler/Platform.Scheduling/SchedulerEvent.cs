@@ -21,6 +21,9 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(InstanceStopRequested), "instance-stop-requested")]
 [JsonDerivedType(typeof(InstanceDrained), "instance-drained")]
 [JsonDerivedType(typeof(InstanceEnded), "instance-ended")]
+[JsonDerivedType(typeof(InstanceReserved), "instance-reserved")]
+[JsonDerivedType(typeof(ReservationReleased), "reservation-released")]
+[JsonDerivedType(typeof(VolumesWiped), "volumes-wiped")]
 [JsonDerivedType(typeof(NodeJoined), "node-joined")]
 [JsonDerivedType(typeof(NodeLost), "node-lost")]
 [JsonDerivedType(typeof(EventSubscribed), "event-subscribed")]
@@ -65,12 +68,26 @@ public abstract record SchedulerEvent
     public sealed record InstanceReported(
         InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent;
 
-    public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent;
+    public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent
+    {
+        /// <summary>Its reservation and the data in its volumes go with it; null = they stay.</summary>
+        public bool? Wipe { get; init; }
+    }
 
     /// <summary><paramref name="Forced"/>: the ceiling passed while requests were still in flight, or a node's proxy did not answer.</summary>
     public sealed record InstanceDrained(InstanceId Instance, bool Forced) : SchedulerEvent;
 
     public sealed record InstanceEnded(InstanceId Instance, InstanceEnd End) : SchedulerEvent;
+
+    /// <summary>A resident instance gets its place: the resources and volumes that its tasks will find again. Its first task is placed next.</summary>
+    public sealed record InstanceReserved(
+        InstanceId Instance, AppId App, NodeId Node, Resources Resources, EquatableArray<LocalVolume> Volumes) : SchedulerEvent;
+
+    /// <summary>The instance is no more: its resources are free, and its volumes are to be wiped, after which their disk is free as well.</summary>
+    public sealed record ReservationReleased(InstanceId Instance, AppId App) : SchedulerEvent;
+
+    /// <summary>The node has deleted the data of these volumes, by uuid.</summary>
+    public sealed record VolumesWiped(NodeId Node, EquatableArray<string> Volumes) : SchedulerEvent;
 
     /// <summary>A node appeared, came back, or describes itself anew.</summary>
     public sealed record NodeJoined(NodeDescription Node) : SchedulerEvent;

@@ -16,6 +16,8 @@ internal sealed class Checks(World world)
     }
 
     private readonly Dictionary<InstanceId, NodeId> _made = [];
+    private readonly Dictionary<string, NodeId> _volumes = [];
+    private readonly HashSet<string> _wiped = [];
     private readonly Dictionary<long, EndpointSnapshot> _tables = [];
     private readonly Dictionary<NodeId, DateTimeOffset> _joinedAt = [];
     private readonly HashSet<InstanceId> _forced = [];
@@ -83,8 +85,30 @@ internal sealed class Checks(World world)
         var used = running.Aggregate(default(Resources), (sum, c) => sum + c.Assignment.App.Resources);
         var total = node.Description.Total;
         Promise(used.Cpus <= total.Cpus && used.MemMib <= total.MemMib, $"{node.Id} runs more than it has: {used} of {total}", node.Id.Name);
+        foreach (var volume in container.Assignment.Volumes) CheckVolume(node, container, volume.Uuid);
         Promise(container.Assignment.HostPorts.All(p => running.Count(c => c.Assignment.HostPorts.Contains(p)) <= 1), $"a port of {container.Id} runs twice on {node.Id}", node.Id.Name);
     }
+
+    /// <summary>A volume's data is deleted.</summary>
+    public void Wipes(SimulatedNode node, string volume)
+    {
+        _wiped.Add(volume);
+        Promise(_volumes.GetValueOrDefault(volume, node.Id) == node.Id, $"{volume} is wiped on {node.Id} and is elsewhere", volume);
+        Promise(!node.Engine.Containers.Values.Any(c => Uses(c, volume)), $"{volume} is wiped under a task that runs", volume);
+    }
+
+    /// <summary>Data is in one place for ever, is used by one task at a time, and by none once it is wiped.</summary>
+    private void CheckVolume(SimulatedNode node, SimulatedContainer container, string volume)
+    {
+        _volumes.TryAdd(volume, node.Id);
+        Promise(_volumes[volume] == node.Id, $"{volume} of {container.Id} is on {node.Id} and on {_volumes[volume]}", volume);
+        Promise(!_wiped.Contains(volume), $"{container.Id} runs on {volume}, which was wiped", volume);
+        var users = world.Nodes.SelectMany(n => n.Engine.Containers.Values).Count(c => Uses(c, volume));
+        Promise(users == 1, $"{users} tasks run on {volume}", volume);
+    }
+
+    private static bool Uses(SimulatedContainer container, string volume) =>
+        container.State == ContainerState.Running && container.Assignment.Volumes.Any(v => v.Uuid == volume);
 
     /// <summary>A container gets its SIGTERM or SIGKILL.</summary>
     public void Stopping(SimulatedNode node, SimulatedContainer container)
@@ -126,8 +150,11 @@ internal sealed class Checks(World world)
     {
         if (!_state.Nodes.TryGetValue(id, out var node)) return;
         var held = node.Instances.Select(i => _state.Instance(i)!).ToList();
-        var used = held.Aggregate(default(Resources), (sum, i) => sum + i.Resources);
+        var reserved = _state.Apps.Values.SelectMany(a => a.Reservations.Values).Where(r => r.Node == id).Aggregate(default(Resources), (sum, r) => sum + r.Resources);
+        var used = held.Where(i => _state.Apps[i.App].ReservationOf(i.Id) is null).Aggregate(reserved, (sum, i) => sum + i.Resources)
+            + new Resources(0, 0, node.Wiping.Values.Sum());
         var total = node.Description.Total;
+        Promise(used == node.Used, $"{id} counts {node.Used} as used, and is promised {used}", id.Name);
         Promise(used.Cpus <= total.Cpus && used.MemMib <= total.MemMib && used.DiskMib <= total.DiskMib, $"{id} is promised {used} of {total}", id.Name);
         var ports = held.SelectMany(i => i.HostPorts.Items).Where(p => p > 0).ToList();
         Promise(ports.Count == ports.Distinct().Count(), $"{id} is promised a port twice: {string.Join(' ', ports.Order())}", id.Name);
@@ -169,6 +196,7 @@ internal sealed class Checks(World world)
         foreach (var deployment in state.Deployments.Values)
             Promise(deployment.Affected.Any(a => state.Apps.TryGetValue(a, out var app) && Blocked(state, app)), $"deployment {deployment.Id} of {string.Join(' ', deployment.Affected)} does not finish", deployment.Id);
         foreach (var node in world.Nodes) CheckTruth(state, node);
+        Promise(state.Nodes.Values.All(n => n.Wiping.IsEmpty), "volumes are still to be wiped", "volumes");
     }
 
     private void CheckTruth(ClusterState state, SimulatedNode node)
@@ -198,9 +226,13 @@ internal sealed class Checks(World world)
     {
         var id = app.Definition.Id;
         var live = app.Instances.Values.Where(i => !i.IsStopping).ToList();
+        var kept = app.Reservations.Values.Where(r => !r.Condemned).ToList();
+        if (kept.Any(r => r.IsIdle && state.Nodes[r.Node] is var n && n.Description.TaskPortMax - n.Description.TaskPortMin + 1 - n.UsedPorts.Count >= app.Definition.Ports.Count)) return false;
+        if (app.Definition.IsResident && kept.Count >= app.Definition.Instances) return app.Definition.Instances > 0;
         return app.Definition.Instances > 0 && !state.Nodes.Values.Any(n =>
             n.Description.Total.Cpus - n.Used.Cpus >= app.Definition.Resources.Cpus - 1e-9
             && n.Description.Total.MemMib - n.Used.MemMib >= app.Definition.Resources.MemMib
+            && n.Description.Total.DiskMib - n.Used.DiskMib >= app.Definition.Footprint.DiskMib
             && n.Description.TaskPortMax - n.Description.TaskPortMin + 1 - n.UsedPorts.Count >= app.Definition.Ports.Count
             && (id != Workload.Unique || live.All(i => i.Node != n.Description.Id))
             && (id != Workload.TwoARack || live.Count(i => Rack(state, i.Node) == Rack(state, n.Description.Id)) < 2)

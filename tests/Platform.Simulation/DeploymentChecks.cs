@@ -92,7 +92,8 @@ internal static class DeploymentChecks
         bool Healthy(Instance i) => !i.IsStopping && app.IsReady(i) && folded.Before.IsReachable(i);
         if (!Healthy(instance)) return;
         var left = app.Instances.Values.Count(Healthy) - 1;
-        var least = (int)Math.Ceiling(app.Definition.Instances * app.Definition.UpgradeStrategy.MinimumHealthCapacity - 1e-9);
+        var dip = app.Definition.IsResident ? 1 : 0; // its successor needs its volume, so it goes first
+        var least = -dip + (int)Math.Ceiling(app.Definition.Instances * app.Definition.UpgradeStrategy.MinimumHealthCapacity - 1e-9);
         Promise(left >= least, $"stopping {stop.Instance} leaves {left} healthy instances of {instance.App}, {least} must stay", instance.App.Path);
     }
 

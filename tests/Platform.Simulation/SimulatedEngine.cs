@@ -107,6 +107,19 @@ internal sealed class SimulatedEngine(World world, SimulatedNode node)
         }
     }
 
+    /// <summary>Deletes a volume's data, or says that it could not.</summary>
+    public void Wipe(string volume)
+    {
+        var life = _agentLife;
+        world.Clock.After(Chance.Seconds(0.001, 2), () =>
+        {
+            if (life != _agentLife) return;
+            var fails = Misbehaves(world.Faults.RuntimeFails, 0.2);
+            if (!fails) world.Checks.Wipes(node, volume);
+            node.Feed(new AgentInput.Wiped(volume, fails ? "a file is busy" : null));
+        });
+    }
+
     private bool Misbehaves(bool on, double probability) => on && !world.Calm && Chance.Hits(probability);
 
     /// <summary>Does something and answers; or answers with a failure, having done it or not.</summary>

@@ -91,11 +91,11 @@ internal sealed class SimulatedNode
         _world.Clock.After(_world.Chance.Seconds(1, 30), () => { if (link == _link) BreakLink(); });
     }
 
-    public void TakeDesired(long term, long revision, bool complete, long nextSerial, EquatableArray<Assignment> upsert, EquatableArray<InstanceId> remove)
+    public void TakeDesired(AgentInput.Desired desired)
     {
         if (!IsAlive) return;
-        if (!_world.IsLarge) _world.Trace.Note($"{Id} is told {(complete ? "all" : "changes")} at {revision}: {string.Join(", ", upsert.Select(a => $"{a.Id} {a.Goal}"))}; not", remove);
-        Feed(new AgentInput.Desired(term, revision, complete, nextSerial, upsert, remove));
+        if (!_world.IsLarge) _world.Trace.Note($"{Id} is told {(desired.Complete ? "all" : "changes")} at {desired.Revision}: {string.Join(", ", desired.Upsert.Select(a => $"{a.Id} {a.Goal}"))}; not", desired.Remove);
+        Feed(desired);
     }
 
     public void TakeEndpoints(EndpointUpdate update)
@@ -142,6 +142,8 @@ internal sealed class SimulatedNode
             }
             Engine.Do(action);
         }
+        foreach (var volume in step.Wipe) Engine.Wipe(volume);
+        if (inputs.Any(i => i is AgentInput.Wiped)) Report(false, default);
         if (!step.ChangedReports.IsEmpty) Report(false, step.ChangedReports);
         if (step.NextLookAt is { } at) LookAt(at);
     }
@@ -164,7 +166,7 @@ internal sealed class SimulatedNode
     {
         if (_link is not { IsUp: true } link || _core is not { } core) return;
         var draining = _served is { } served ? _inFlight.Keys.Where(i => !IsServed(served, i)).ToEquatableArray() : default;
-        var report = new Input.NodeReported(Id, link.Session, complete && core.Adopted, instances, _served?.Revision ?? 0, draining);
+        var report = new Input.NodeReported(Id, link.Session, complete && core.Adopted, instances, _served?.Revision ?? 0, draining) { Wiped = core.Wiped };
         link.ToScheduler(() => _world.Scheduler.Tell(report));
     }
 

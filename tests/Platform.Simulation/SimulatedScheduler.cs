@@ -1,3 +1,4 @@
+using Platform.Agent.Core;
 using Platform.Discovery;
 using Platform.Model;
 using Platform.Scheduler.Storage;
@@ -18,6 +19,7 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         public bool IsDirty { get; set; } = true;
         public EndpointCursor Cursor { get; set; }
         public Dictionary<InstanceId, Goal> Sent { get; } = [];
+        public EquatableArray<string> SentWipe { get; set; }
     }
 
     private readonly SchedulerSettings _settings = new() { DrainCeiling = TimeSpan.FromSeconds(20) };
@@ -217,11 +219,12 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
         var now = wanted.Select(w => w.Instance.Id).ToHashSet();
         var remove = session.Sent.Keys.Where(id => !now.Contains(id)).ToEquatableArray();
         var complete = session.NextIsComplete;
-        if (!complete && upsert.IsEmpty && remove.IsEmpty) return;
-        session.NextIsComplete = false;
+        var wipe = Projections.WipedOn(state, session.Node.Id).ToEquatableArray();
+        if (!complete && upsert.IsEmpty && remove.IsEmpty && wipe == session.SentWipe) return;
+        (session.NextIsComplete, session.SentWipe) = (false, wipe);
         foreach (var id in remove) session.Sent.Remove(id);
         foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
         var (term, revision, serial) = (_term, state.Revision, state.NextSerial);
-        session.Link.ToNode(() => session.Node.TakeDesired(term, revision, complete, serial, upsert, remove));
+        session.Link.ToNode(() => session.Node.TakeDesired(new AgentInput.Desired(term, revision, complete, serial, upsert, remove) { Wipe = wipe }));
     }
 }

@@ -7,11 +7,14 @@ namespace Platform.Simulation;
 /// <summary>A user who deploys, scales, changes, deletes, forces, cancels and kills, and remembers what was acknowledged.</summary>
 internal sealed class Workload(World world)
 {
-    /// <summary>Five apps, each with a trait of its own; what it says here about constraints is what the checks hold the platform to.</summary>
-    public const int Apps = 5;
+    /// <summary>Six apps, each with a trait of its own; what it says here about constraints is what the checks hold the platform to.</summary>
+    public const int Apps = 6;
 
     public static readonly AppId Unique = AppId.Parse("/a1");
     public static readonly AppId TwoARack = AppId.Parse("/a2");
+
+    /// <summary>It has a persistent volume for each instance, three of which fill a node's disk.</summary>
+    public static readonly AppId Resident = AppId.Parse("/a5");
     private int _operation;
 
     public void Begin() => world.Clock.After(world.Chance.Seconds(0.5, 3), Next);
@@ -40,7 +43,7 @@ internal sealed class Workload(World world)
             case < 11: Send(app, new Command.RestartApp(app, force) { Origin = ChangeOrigin.Internal }); break;
             case < 13 when instances.Count > 0:
                 var killed = instances.Take(1 + world.Chance.Below(instances.Count)).ToEquatableArray();
-                Send(app, new Command.KillInstances(killed, world.Chance.Hits(0.6), force) { Origin = ChangeOrigin.Internal });
+                Send(app, new Command.KillInstances(killed, app != Resident && world.Chance.Hits(0.6), force) { Origin = ChangeOrigin.Internal, Wipe = app == Resident && world.Chance.Hits(0.4) });
                 break;
             case < 14: Send(app, new Command.DeleteApp(app, world.Chance.Hits(0.7)) { Origin = ChangeOrigin.Internal }, mayRemove: true); break;
             case < 19 when !state.Deployments.IsEmpty: Cancel(world.Chance.Of(state.Deployments.Values.ToList()), world.Chance.Hits(0.4)); break;
@@ -99,7 +102,7 @@ internal sealed class Workload(World world)
             case < 11: Send(app, new Command.RestartApp(app, force) { Origin = ChangeOrigin.Internal }); break;
             case < 13: Send(app, new Command.DeleteApp(app, world.Chance.Hits(0.7)) { Origin = ChangeOrigin.Internal }, mayRemove: true); break;
             case < 16 when instances.Count > 0:
-                Send(app, new Command.KillInstances([world.Chance.Of(instances)], world.Chance.Hits(0.3), force) { Origin = ChangeOrigin.Internal });
+                Send(app, new Command.KillInstances([world.Chance.Of(instances)], app != Resident && world.Chance.Hits(0.3), force) { Origin = ChangeOrigin.Internal, Wipe = app == Resident && world.Chance.Hits(0.4) });
                 break;
             case < 18 when !state.Deployments.IsEmpty:
                 var deployment = world.Chance.Of(state.Deployments.Values.ToList());
@@ -135,6 +138,12 @@ internal sealed class Workload(World world)
 
     private string Body(AppId app)
     {
+        if (app == Resident)
+            return $$$"""
+                {"cmd":"serve", "instances":{{{world.Chance.Below(5)}}}, "cpus":0.2, "mem":64, "labels":{"op":"{{{++_operation}}}"}, "portDefinitions":[{"port":0}],
+                 "container":{"type":"MESOS","volumes":[{"containerPath":"data","mode":"RW","persistent":{"size":330}}]},
+                 "upgradeStrategy":{"minimumHealthCapacity":{{{(world.Chance.Hits(0.5) ? "0.5" : "1")}}},"maximumOverCapacity":0}, "backoffSeconds":1, "maxLaunchDelaySeconds":20}
+                """;
         var kind = app.Path[^1] - '0';
         var check = kind is 1 or 3 or 4
             ? $$""", "healthChecks":[{"protocol":"MESOS_HTTP","path":"/","portIndex":0,"delaySeconds":0,"intervalSeconds":{{1 + world.Chance.Below(3)}},"timeoutSeconds":1,"gracePeriodSeconds":5,"maxConsecutiveFailures":{{world.Chance.Below(3)}}}]"""

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Docker.DotNet.Models;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Agent.Docker;
@@ -35,11 +36,12 @@ internal static class DockerContainerSpec
     public static string NameOf(InstanceId id) => $"platform-{id.TaskId}";
 
     /// <summary>The container to make, or every reason why there is none to make.</summary>
-    public static (CreateContainerParameters? Spec, EquatableArray<string> Problems) Of(Assignment assignment, DockerSite site)
+    /// <param name="volumePath">Where a persistent volume is on the node, by its uuid.</param>
+    public static (CreateContainerParameters? Spec, EquatableArray<string> Problems) Of(Assignment assignment, DockerSite site, Func<string, string> volumePath)
     {
         var app = assignment.App;
         var container = app.Container!;
-        var memory = Math.Max(MemoryMin, (long)(app.Resources.MemMib * (1 << 20)));
+        var memory = MemoryOf(app);
         var spec = new CreateContainerParameters
         {
             Name = NameOf(assignment.Id),
@@ -49,8 +51,9 @@ internal static class DockerContainerSpec
             Labels = LabelsOf(assignment, site),
             HostConfig = new HostConfig
             {
-                NetworkMode = app.Network == NetworkMode.Host ? "host" : site.Network,
-                Binds = container.Volumes.Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}").ToList(),
+                NetworkMode = app.Network switch { NetworkMode.Host => "host", NetworkMode.Container => app.NetworkName!, _ => site.Network },
+                Binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")
+                    .Concat(assignment.Volumes.Select(x => $"{volumePath(x.Uuid)}:{EnvironmentBuilder.ContainerSandbox}/{x.ContainerPath}:rw")).ToList(),
                 Privileged = container.Privileged,
                 CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(app.Resources.Cpus * 1024)),
                 Memory = memory,
@@ -62,7 +65,9 @@ internal static class DockerContainerSpec
         // As Mesos did: a command is the shell's, and replaces the image's entry point; arguments go to the entry point.
         if (app.Cmd is { } cmd) (spec.Entrypoint, spec.Cmd) = (["/bin/sh", "-c"], [cmd]);
         else if (app.Args.Count > 0) spec.Cmd = [.. app.Args];
-        if (app.Network == NetworkMode.Bridge) Publish(spec, assignment, site);
+        if (app.ResourceLimits?.Cpus is { } cpus && double.IsFinite(cpus)) spec.HostConfig.NanoCPUs = (long)(cpus * 1e9);
+        spec.Tty = app.Tty == true;
+        if (app.Network != NetworkMode.Host) Publish(spec, assignment, site);
 
         List<string> problems = [];
         var host = spec.HostConfig;
@@ -73,6 +78,11 @@ internal static class DockerContainerSpec
         if (host.DNS is { Count: 0 }) host.DNS = dnsBefore;
         return problems.Count == 0 ? (spec, default) : (null, problems.ToEquatableArray());
     }
+
+    /// <summary>In bytes; 0 = unlimited.</summary>
+    private static long MemoryOf(AppDefinition app) => (app.ResourceLimits?.MemMib ?? app.Resources.MemMib) is var limit && double.IsInfinity(limit)
+        ? 0
+        : Math.Max(MemoryMin, (long)(limit * (1 << 20)));
 
     private static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
     {

@@ -13,7 +13,7 @@ using ContainerState = Platform.Agent.Core.ContainerState;
 namespace Platform.Agent.Docker;
 
 /// <summary>Instances as Docker containers; the client is shared and not its own. It touches only containers and the network that carry this cluster's and this node's labels.</summary>
-internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, LocalVolumes volumes, TimeProvider time, ILogger log) : IContainerRuntime
 {
     /// <summary>The engine makes containers no faster with more at once, and everything else it does gets slower.</summary>
     public const int CreatesAtOnceMax = 4;
@@ -48,7 +48,8 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
 
     public async Task<StartOutcome> StartAsync(Assignment assignment, IProgress<string> progress, CancellationToken cancelled)
     {
-        var (spec, problems) = DockerContainerSpec.Of(assignment, site);
+        var (spec, problems) = DockerContainerSpec.Of(assignment, site, volumes.PathOf);
+        if (spec is not null && VolumeProblem(assignment) is { } unmade) return new StartOutcome.Refused(TerminalState.Failed, unmade);
         if (spec is null) return new StartOutcome.Refused(TerminalState.Failed, string.Join("; ", problems));
         try
         {
@@ -71,6 +72,20 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
         {
             return new StartOutcome.Refused(TerminalState.Killed, "Task was killed before it was started");
+        }
+    }
+
+    /// <summary>Makes the instance's volumes, or says why not.</summary>
+    private string? VolumeProblem(Assignment assignment)
+    {
+        try
+        {
+            foreach (var volume in assignment.Volumes) volumes.Ensure(volume);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return $"The task's persistent volume could not be made: {e.Message}";
         }
     }
 
@@ -220,7 +235,7 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
             {
                 return await AdoptAsync(spec).ConfigureAwait(false);
             }
-            return await RunAsync(id).ConfigureAwait(false);
+            return await RunAsync(id, spec.User).ConfigureAwait(false);
         }
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
@@ -243,10 +258,10 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         if (!DockerLabels.AreOurs(there.Config?.Labels, site) || there.Config!.Labels!.TryGetValue(DockerLabels.Instance, out var instance) is false || instance != spec.Labels![DockerLabels.Instance])
             return Made.Refused($"A container named {spec.Name} that is not this cluster's is in the way");
         LogAdopted(spec.Name!);
-        return there.State?.Status == "created" ? await RunAsync(there.ID).ConfigureAwait(false) : new Made.Settled(new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!));
+        return there.State?.Status == "created" ? await RunAsync(there.ID, spec.User).ConfigureAwait(false) : new Made.Settled(new StartOutcome.Started((await ObserveAsync(there, CancellationToken.None).ConfigureAwait(false))!));
     }
 
-    private async Task<Made> RunAsync(string id)
+    private async Task<Made> RunAsync(string id, string? user)
     {
         try
         {
@@ -255,7 +270,8 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         catch (DockerApiException refused) when (!IsBusy(refused))
         {
             await CallAsync(ct => client.Containers.RemoveContainerAsync(id, new ContainerRemoveParameters { Force = true, RemoveVolumes = true }, ct), CancellationToken.None).ConfigureAwait(false);
-            return Made.Refused($"Docker could not start the container: {ReasonOf(refused)}");
+            var why = ReasonOf(refused);
+            return Made.Refused(why.Contains("unable to find user", StringComparison.Ordinal) ? $"No such user '{user}' in the image: {why}" : $"Docker could not start the container: {why}");
         }
         return new Made.Runs(id);
     }

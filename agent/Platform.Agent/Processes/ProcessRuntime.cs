@@ -13,9 +13,12 @@ namespace Platform.Agent.Processes;
 /// Instances as process groups of the node, each in a sandbox directory. They are sessions of their own and outlive the agent:
 /// a small shell around the command writes its exit status down, so that it is known even if nobody was there to see it.
 /// </summary>
-internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterId, NodeId node, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes volumes, string clusterId, NodeId node, TimeProvider time, ILogger log) : IContainerRuntime
 {
     private const int NewsMax = 4096;
+
+    /// <summary>Runs a command on a pseudo-terminal of its own, and ends with its exit status.</summary>
+    private const string TerminalProgram = "/usr/bin/script";
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>
@@ -147,9 +150,10 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
     {
         var app = assignment.App;
         if (app.Cmd is null && app.Args.Count == 0) return "There is nothing to run: the app has neither 'cmd', 'args' nor an image";
+        if (app.Tty == true && !File.Exists(TerminalProgram)) return $"The node has no {TerminalProgram} to give a process a terminal with (package bsdutils)";
         if (app.User is { } name && user is null) return $"No such user '{name}'";
         if (user is not null && !Posix.IsRoot && user.Name != Environment.UserName) return $"The agent is not root and cannot run tasks as '{user.Name}'";
-        return app.Container?.Volumes.FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
+        return app.Container?.Volumes.OfType<HostVolume>().FirstOrDefault(x => x.ContainerPath.StartsWith('/') && x.ContainerPath != x.HostPath) is { } volume
             ? $"A plain process sees the node's own files: '{volume.HostPath}' cannot be shown at '{volume.ContainerPath}'; use a relative containerPath, or an image"
             : null;
     }
@@ -157,9 +161,14 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
     private async Task<ObservedContainer> LaunchAsync(Assignment assignment, Sandbox sandbox, SystemUser? user)
     {
         sandbox.Create();
-        foreach (var volume in assignment.App.Container?.Volumes ?? default)
+        foreach (var volume in assignment.App.Container?.Volumes.OfType<HostVolume>() ?? [])
             if (!volume.ContainerPath.StartsWith('/') && !Path.Exists(Path.Combine(sandbox.Directory, volume.ContainerPath)))
                 File.CreateSymbolicLink(Path.Combine(sandbox.Directory, volume.ContainerPath), volume.HostPath);
+        foreach (var volume in assignment.Volumes)
+        {
+            var (link, directory) = (Path.Combine(sandbox.Directory, volume.ContainerPath), volumes.Ensure(volume));
+            if (!Path.Exists(link)) File.CreateSymbolicLink(link, directory);
+        }
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);
         var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null);
         sandbox.Write(record);
@@ -167,7 +176,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         using var launcher = new Process { StartInfo = StartInfoOf(assignment, sandbox, user) };
         launcher.Start();
         var identity = ProcessIdentity.Of(launcher.Id) ?? throw new IOException("its shell ended at once");
-        var limitless = CgroupOf(assignment.Id).Limit(launcher.Id, assignment.App.Resources.Cpus, assignment.App.Resources.MemMib);
+        var limitless = CgroupOf(assignment.Id).Limit(launcher.Id, assignment.App);
         if (limitless is not null) LogLimitless(assignment.Id.TaskId, limitless);
         record = record with { Process = identity, Limitless = limitless, StartedAt = time.GetUtcNow() };
         sandbox.Write(record);
@@ -185,9 +194,11 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
         string[] become = user is null || user.Name == Environment.UserName ? [] :
             ["/usr/bin/setpriv", string.Create(CultureInfo.InvariantCulture, $"--reuid={user.Id}"), string.Create(CultureInfo.InvariantCulture, $"--regid={user.Group}"), "--init-groups", "--"];
         string[] command = assignment.App.Cmd is { } cmd ? ["/bin/sh", "-c", cmd] : [.. assignment.App.Args];
+        if (assignment.App.Tty == true) command = [TerminalProgram, "-qefc", string.Join(' ', command.Select(Quoted)), "/dev/null"];
         foreach (var argument in (string[])[.. launcher, .. become, .. command]) start.ArgumentList.Add(argument);
 
         start.Environment.Clear();
+        if (assignment.App.Tty == true) start.Environment["SHELL"] = "/bin/sh"; // script's own choice of one would be the user's
         start.Environment["PATH"] = Environment.GetEnvironmentVariable("PATH") ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         start.Environment["HOME"] = user?.Home ?? Environment.GetEnvironmentVariable("HOME") ?? "/";
         start.Environment["USER"] = user?.Name ?? Environment.UserName;
@@ -196,6 +207,8 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, string clusterI
             if (key is not ("MESOS_SANDBOX" or "MESOS_DIRECTORY") && key.Length > 0 && !key.Contains('=')) start.Environment[key] = value;
         return start;
     }
+
+    private static string Quoted(string argument) => $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     /// <summary>A check's command sees what the task sees. Gone with the task.</summary>
     private Dictionary<string, string>? EnvironmentOf(InstanceId id)

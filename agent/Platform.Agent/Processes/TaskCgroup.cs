@@ -1,25 +1,32 @@
 using System.Globalization;
+using Platform.Model;
 
 namespace Platform.Agent.Processes;
 
 /// <summary>The memory limit and cpu weight of one process task, under cgroup v1. Where the machine allows none, the task runs without and says so.</summary>
 internal sealed class TaskCgroup(string root, string taskId)
 {
+    /// <summary>The kernel's own, over which a quota is counted.</summary>
+    private const long PeriodMicroseconds = 100_000;
+
     private readonly string _memory = Path.Combine(root, "memory", "platform", taskId);
     private readonly string _cpu = Path.Combine(root, "cpu", "platform", taskId);
 
     /// <summary>Null, or why there is no limit.</summary>
-    public string? Limit(int pid, double cpus, double memMib)
+    public string? Limit(int pid, AppDefinition app)
     {
         try
         {
             if (!File.Exists(Path.Combine(root, "memory", "memory.limit_in_bytes"))) return "this machine has no memory cgroup (v1)";
             Directory.CreateDirectory(_memory);
-            Write(_memory, "memory.limit_in_bytes", (long)(memMib * (1 << 20)));
+            var memMib = app.ResourceLimits?.MemMib ?? app.Resources.MemMib;
+            Write(_memory, "memory.limit_in_bytes", double.IsInfinity(memMib) ? -1 : (long)(memMib * (1 << 20)));
             Write(_memory, "cgroup.procs", pid);
             if (!File.Exists(Path.Combine(root, "cpu", "cpu.shares"))) return null;
             Directory.CreateDirectory(_cpu);
-            Write(_cpu, "cpu.shares", Math.Max(2, (long)Math.Round(cpus * 1024)));
+            Write(_cpu, "cpu.shares", Math.Max(2, (long)Math.Round(app.Resources.Cpus * 1024)));
+            if (app.ResourceLimits?.Cpus is { } cpus && double.IsFinite(cpus) && File.Exists(Path.Combine(_cpu, "cpu.cfs_quota_us")))
+                Write(_cpu, "cpu.cfs_quota_us", Math.Max(1000, (long)(cpus * PeriodMicroseconds)));
             Write(_cpu, "cgroup.procs", pid);
             return null;
         }

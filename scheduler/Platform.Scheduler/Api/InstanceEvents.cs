@@ -66,7 +66,7 @@ internal static class InstanceEvents
     private static ContractEvent Changed(DateTimeOffset at, Instance instance, string condition) =>
         ContractEvents.Of("instance_changed_event", at, writer =>
         {
-            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteString("condition", condition);
             writer.WriteString("runSpecId", instance.App.Path);
             writer.WriteString("agentId", instance.Node.Name);
@@ -78,7 +78,7 @@ internal static class InstanceEvents
         ContractEvents.Of("failed_health_check_event", at, writer =>
         {
             writer.WriteString("appId", instance.App.Path);
-            writer.WriteString("taskId", instance.Id.Text); // the contract's name for an instance's id here
+            writer.WriteString("taskId", instance.Id.Instance); // the contract's name for an instance's id here
             writer.WritePropertyName("healthCheck");
             AppJson.WriteHealthCheck(writer, check);
         });
@@ -87,7 +87,7 @@ internal static class InstanceEvents
         ContractEvents.Of("health_status_changed_event", at, writer =>
         {
             writer.WriteString("appId", instance.App.Path);
-            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteString("version", instance.Version.ToString());
             writer.WriteBoolean("alive", alive);
         });
@@ -95,7 +95,7 @@ internal static class InstanceEvents
     private static ContractEvent HealthChanged(DateTimeOffset at, Instance instance, bool healthy) =>
         ContractEvents.Of("instance_health_changed_event", at, writer =>
         {
-            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteString("runSpecId", instance.App.Path);
             writer.WriteBoolean("healthy", healthy);
             writer.WriteString("runSpecVersion", instance.Version.ToString());
@@ -108,7 +108,7 @@ internal static class InstanceEvents
             var cut = x.End.Message.IndexOf(mark, StringComparison.Ordinal);
             writer.WriteString("appId", instance.App.Path);
             writer.WriteString("taskId", instance.Id.TaskId);
-            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteString("version", instance.Version.ToString());
             writer.WriteString("reason", cut < 0 ? x.End.Message : x.End.Message[(cut + mark.Length)..]);
             writer.WriteString("host", instance.Node.Name);

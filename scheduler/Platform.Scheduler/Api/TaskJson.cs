@@ -57,8 +57,24 @@ internal static class TaskJson
         }
         WriteAddresses(writer, state, instance);
         WriteHealth(writer, view, instance);
+        if (state.Apps.TryGetValue(instance.App, out var owner) && owner.ReservationOf(instance.Id) is { } reservation) WriteVolumes(writer, instance.App, reservation);
         if (view.Details.TryGetValue(instance.Id, out var detail)) writer.WriteString("detail", detail); // our own addition: how far a pull is
         writer.WriteEndObject();
+    }
+
+    public static void WriteVolumes(Utf8JsonWriter writer, AppId app, Reservation reservation)
+    {
+        writer.WriteStartArray("localVolumes");
+        foreach (var volume in reservation.Volumes)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("runSpecId", app.Path);
+            writer.WriteString("containerPath", volume.ContainerPath);
+            writer.WriteString("uuid", volume.Uuid);
+            writer.WriteString("persistenceId", volume.PersistenceId(app));
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
     }
 
     /// <summary>Host ports in declared order; what is not published on the host has none.</summary>
@@ -126,7 +142,7 @@ internal static class TaskJson
             if (check.LastSuccessAt is { } success) writer.WriteString("lastSuccess", Timestamps.Text(success));
             if (check.LastFailureAt is { } failure) writer.WriteString("lastFailure", Timestamps.Text(failure));
             if (check.LastFailureCause is { } cause) writer.WriteString("lastFailureCause", cause);
-            writer.WriteString("instanceId", instance.Id.Text);
+            writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();

@@ -36,14 +36,18 @@ internal sealed class TasksEndpoints(CommandDoor door)
     {
         if (AppsEndpoints.Find(call, path) is not { } app) return Task.FromResult(AppsEndpoints.NoApp(path));
         var host = call.Query["host"].ToString();
-        var chosen = app.Instances.Values.Where(i => host is "" or "*" || i.Node.Name == host).Select(i => i.Id).ToEquatableArray();
+        var chosen = app.Instances.Values.Where(i => host is "" or "*" || i.Node.Name == host).Select(i => i.Id)
+            .Concat(call.Flags.Wipe == true ? app.Reservations.Where(r => r.Value.IsIdle && (host is "" or "*" || r.Value.Node.Name == host)).Select(r => r.Key) : [])
+            .ToEquatableArray();
         return KillAsync(call, chosen, app.Definition.Id.Parent, killed => Tasks(call, killed));
     }
 
     public Task<Answer> KillOneAsync(Call call, string[] path, string task)
     {
         if (AppsEndpoints.Find(call, path) is not { } app) return Task.FromResult(AppsEndpoints.NoApp(path));
-        if (!InstanceId.TryParse(task, out var id) || !app.Instances.ContainsKey(id)) return Task.FromResult(Answer.NotFound($"Task '{task}' does not exist"));
+        if (!InstanceId.TryParse(task, out var id)) return Task.FromResult(Answer.NotFound($"Task '{task}' does not exist"));
+        if (call.Flags.Wipe == true && app.ReservationOf(id) is { IsIdle: true } idle) return KillAsync(call, [id], app.Definition.Id.Parent, _ => Wiped(app.Definition.Id, id, idle));
+        if (!app.Instances.ContainsKey(id)) return Task.FromResult(Answer.NotFound($"Task '{task}' does not exist"));
         return KillAsync(call, [id], app.Definition.Id.Parent, killed => killed.IsEmpty
             ? Answer.NotFound($"Task '{task}' does not exist") // it has ended meanwhile
             : Answer.Of(200, writer =>
@@ -69,7 +73,7 @@ internal sealed class TasksEndpoints(CommandDoor door)
             if (item.ValueKind != JsonValueKind.String) return Answer.WrongShape(new Problem($"/ids({index})", "error.expected.jsstring"));
             var text = item.GetString()!;
             if (!InstanceId.TryParse(text, out var id)) return Answer.Message(400, $"Invalid task id '{text}'. [A task id is <app>.instance-<uuid>._app.1]");
-            if (call.View.State.Instance(id) is not null) chosen.Add(id);
+            if (call.View.State.Instance(id) is not null || call.Flags.Wipe == true) chosen.Add(id);
         }
         return await KillAsync(call, chosen.Distinct().ToEquatableArray(), AppId.Root, killed => Tasks(call, killed)).ConfigureAwait(false);
     }
@@ -78,10 +82,25 @@ internal sealed class TasksEndpoints(CommandDoor door)
     {
         var scale = call.Flags.Scale ?? false;
         if (scale && call.Flags.Wipe == true) return Answer.Message(400, "You cannot use scale and wipe at the same time.");
-        var command = new Command.KillInstances(chosen, scale, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other) };
+        var command = new Command.KillInstances(chosen, scale, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other), Wipe = call.Flags.Wipe ?? false };
         var (accepted, refused) = await door.AskAsync(call, command, group).ConfigureAwait(false);
         return refused ?? (scale ? Answer.Deployment(accepted.Reply) : killed(accepted.Reply.Instances));
     }
+
+    /// <summary>A resident instance without a task: what is left to show of it is what was wiped.</summary>
+    private static Answer Wiped(AppId app, InstanceId id, Reservation reservation) => Answer.Of(200, writer =>
+    {
+        writer.WriteStartObject();
+        writer.WriteStartObject("task");
+        writer.WriteString("id", id.Next(Math.Max(1, reservation.Incarnation)).TaskId);
+        writer.WriteString("appId", app.Path);
+        writer.WriteString("host", reservation.Node.Name);
+        writer.WriteString("slaveId", reservation.Node.Name);
+        writer.WriteString("state", TaskJson.NameOf(TerminalState.Killed));
+        TaskJson.WriteVolumes(writer, app, reservation);
+        writer.WriteEndObject();
+        writer.WriteEndObject();
+    });
 
     private static Answer Tasks(Call call, IEnumerable<Instance> instances) =>
         Answer.List("tasks", instances, (writer, instance) => TaskJson.Write(writer, call.View, instance, withServicePorts: false));

@@ -88,7 +88,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 {
                     var report = AgentCodec.Decode(wire);
                     await _loop.TellAsync(new Input.NodeReported(
-                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining), ending.Token).ConfigureAwait(false);
+                        session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining) { Wiped = report.Wiped }, ending.Token).ConfigureAwait(false);
                 }
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException or IOException)
@@ -130,12 +130,14 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         var now = wanted.Select(w => w.Instance.Id).ToHashSet();
         var remove = session.Sent.Keys.Where(id => !now.Contains(id)).ToEquatableArray();
         var complete = session.NextIsComplete;
-        if (!complete && upsert.IsEmpty && remove.IsEmpty) return null;
+        var wipe = Projections.WipedOn(state, session.Node).ToEquatableArray();
+        if (!complete && upsert.IsEmpty && remove.IsEmpty && wipe == session.SentWipe) return null;
 
         session.NextIsComplete = false;
+        session.SentWipe = wipe;
         foreach (var id in remove) session.Sent.Remove(id);
         foreach (var assignment in upsert) session.Sent[assignment.Id] = assignment.Goal;
-        return new DesiredState(state.Revision, complete, state.NextSerial, upsert, remove);
+        return new DesiredState(state.Revision, complete, state.NextSerial, upsert, remove) { Wipe = wipe };
     }
 
     private void OnPublished(Step step)
@@ -177,6 +179,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         public long Number => number;
         public bool NextIsComplete { get; set; } = true;
         public Dictionary<InstanceId, Goal> Sent { get; } = [];
+        public EquatableArray<string> SentWipe { get; set; }
 
         private int _isDirty = 1;
 

@@ -80,6 +80,30 @@ public sealed class AgentCoreTests
     }
 
     [Fact]
+    public void AKillThatIsNotConfirmed_IsSentAgain()
+    {
+        var a = AgentWorld.Assign(1, app: x => x with { TaskKillGracePeriodSeconds = 0 });
+        var world = new AgentWorld();
+        world.Settle(world.List(), world.Desired(a));
+        world.Step(world.Desired(a with { Goal = Goal.Stop }));
+        Assert.IsType<AgentAction.Kill>(Assert.Single(world.Step(new AgentInput.Done(a.Id)))); // the SIGTERM went out, and nothing came of it
+        Assert.Empty(world.Step(new AgentInput.Done(a.Id)));
+        Assert.Equal(world.Now + AgentCore.KillAgainAfter, world.NextLookAt);
+        world.Pass(AgentCore.KillAgainAfter.TotalSeconds);
+        Assert.IsType<AgentAction.Kill>(Assert.Single(world.Step()));
+    }
+
+    [Fact]
+    public void AVolumeIsNotWiped_WhileATaskRunsThatAnEarlierLifeHadLetGoOf()
+    {
+        var stranger = AgentWorld.Assign(1) with { Volumes = [new LocalVolume("data", "v1", 10)] };
+        var world = new AgentWorld(null, AgentWorld.Running(stranger));
+        Assert.Empty(world.Core.Step(world.Now, world.Desired() with { Wipe = ["v1"] }).Wipe); // not listed yet
+        Assert.Empty(world.Core.Step(world.Now, world.List()).Wipe);
+        Assert.Equal(["v1"], world.Core.Step(world.Now, new AgentInput.Seen(AgentWorld.Exited(stranger, 0))).Wipe);
+    }
+
+    [Fact]
     public void AStop_IsNeverTakenBack()
     {
         var a = AgentWorld.Assign(1);
@@ -293,6 +317,41 @@ public sealed class AgentCoreTests
         var step = world.Core.Step(world.Now.AddSeconds(1));
         var probe = Assert.IsType<AgentAction.Probe>(Assert.Single(step.Actions));
         Assert.Empty(world.Core.Step(world.Now.AddSeconds(1.01), new AgentInput.Probed(a.Id, probe.Index, new ProbeOutcome.Passed())).ChangedReports);
+    }
+
+    [Fact]
+    public void AVolumeIsWiped_WhenItsTaskHasEnded_AndToldUntilForgotten()
+    {
+        var world = new AgentWorld();
+        var a = AgentWorld.Assign(1) with { Volumes = [new LocalVolume("data", "v1", 10)] };
+        world.Settle(world.List(), world.Desired(a));
+        Assert.DoesNotContain("v1", world.Core.Step(world.Now, world.Desired(a) with { Wipe = ["v1", "v2"] }).Wipe);
+        var ended = world.Core.Step(world.Now, new AgentInput.Seen(AgentWorld.Exited(a, 0)));
+        Assert.Equal(["v1"], ended.Wipe);
+        Assert.Empty(world.Core.Wiped);
+        var failed = world.Core.Step(world.Now, new AgentInput.Wiped("v1", "busy"), new AgentInput.Wiped("v2", null));
+        Assert.Empty(failed.Wipe);
+        Assert.Equal(["v2"], world.Core.Wiped);
+        Assert.Equal(world.Now.AddSeconds(5), failed.NextLookAt);
+        world.Pass(5);
+        Assert.Equal(["v1"], world.Core.Step(world.Now).Wipe);
+        world.Core.Step(world.Now, new AgentInput.Wiped("v1", null), world.Desired());
+        Assert.Empty(world.Core.Wiped);
+    }
+
+    [Fact]
+    public void TheNextIncarnation_WaitsForTheOneBefore()
+    {
+        var world = new AgentWorld();
+        var a = AgentWorld.Assign(1);
+        var next = AgentWorld.Assign(2) with { Id = a.Id.Next(2) };
+        world.Settle(world.List(), world.Desired(a));
+        world.Stubborn.Add(a.Id);
+        world.Settle(world.Desired(next));
+        Assert.DoesNotContain(next.Id, world.Creates.Keys);
+        world.Advance(4);
+        Assert.Contains(next.Id, world.Creates.Keys);
+        Assert.Null(world.Report(a));
     }
 
     [Fact]

@@ -29,11 +29,19 @@ public sealed class DockerContainerSpecTests
         },
     }) with { HostPorts = [31000, 31001, 0], Env = EquatableMap.From([new("PORT0", "31000"), new("HOST", "n1")]) };
 
-    [Fact]
-    public void Bridge_Golden() => Golden("bridge", DockerContainerSpec.Of(Bridge(), Site).Spec!);
+    private static (global::Docker.DotNet.Models.CreateContainerParameters? Spec, EquatableArray<string> Problems) SpecOf(Assignment assignment, DockerSite site) =>
+        DockerContainerSpec.Of(assignment, site, uuid => $"/var/lib/platform/volumes/{uuid}");
 
     [Fact]
-    public void Host_Golden() => Golden("host", DockerContainerSpec.Of(AgentWorld.Assign(2, app: x => x with
+    public void A_persistent_volume_is_found_in_the_sandbox() => Assert.Equal(
+        "/var/lib/platform/volumes/0f0e:/mnt/mesos/sandbox/data:rw",
+        SpecOf(Bridge() with { Volumes = [new LocalVolume("data", "0f0e", 10)] }, Site).Spec!.HostConfig!.Binds![^1]);
+
+    [Fact]
+    public void Bridge_Golden() => Golden("bridge", SpecOf(Bridge(), Site).Spec!);
+
+    [Fact]
+    public void Host_Golden() => Golden("host", SpecOf(AgentWorld.Assign(2, app: x => x with
     {
         Network = NetworkMode.Host,
         Args = ["-v", "$NOT_EXPANDED"],
@@ -42,7 +50,7 @@ public sealed class DockerContainerSpecTests
     }), Site).Spec!);
 
     [Fact]
-    public void EveryParameter_Golden() => Golden("parameters", DockerContainerSpec.Of(Bridge(
+    public void EveryParameter_Golden() => Golden("parameters", SpecOf(Bridge(
         new("add-host", "db:10.1.1.1"), new("cap-add", "NET_ADMIN"), new("cap-drop", "ALL"), new("device", "/dev/fuse:/dev/fuse:rw"), new("dns", "9.9.9.9"),
         new("dns-search", "marathon.mesos"), new("env", "PORT0=1=2"), new("hostname", "h1"), new("init", "true"), new("ipc", "host"), new("label", "team=a"),
         new("log-opt", "max-size=1m"), new("log-driver", "local"), new("memory-swap", "128m"), new("pid", "host"), new("read-only", ""), new("security-opt", "seccomp=unconfined"),
@@ -52,7 +60,7 @@ public sealed class DockerContainerSpecTests
     [Fact]
     public void BadParameters_AreAllTold()
     {
-        var (spec, problems) = DockerContainerSpec.Of(Bridge(new("restart", "always"), new("frob", "1"), new("memory-swap", "much"), new("ulimit", "nofile"), new("label", "platform.node=x"), new("entrypoint", "/x"), new("env", "X")), Site);
+        var (spec, problems) = SpecOf(Bridge(new("restart", "always"), new("frob", "1"), new("memory-swap", "much"), new("ulimit", "nofile"), new("label", "platform.node=x"), new("entrypoint", "/x"), new("env", "X")), Site);
         Assert.Null(spec);
         Assert.Equal(
         [

@@ -46,6 +46,32 @@ public sealed class TasksTests
         Assert.Null((await world.GetAsync("/v2/tasks")).Json["tasks"]![0]!["detail"]);
     }
 
+    [Fact]
+    public async Task A_resident_task_shows_its_volumes_and_wiping_takes_running_and_stopped_ones()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 1);
+        await world.CreateAsync("""
+            {"id":"/db","cmd":"serve","cpus":0.1,"mem":32,"ports":[],"instances":2,
+             "container":{"type":"MESOS","volumes":[{"containerPath":"data","mode":"RW","persistent":{"size":10}}]}}
+            """);
+        var instances = world.InstancesOf("/db");
+        var volume = world.State.Apps[AppId.Parse("/db")].ReservationOf(instances[0].Id)!.Volumes[0];
+        var shown = (await world.GetAsync("/v2/apps/db/tasks")).Json["tasks"]!.AsArray().Single(t => t!["id"]!.GetValue<string>() == instances[0].Id.TaskId)!["localVolumes"]!;
+        Assert.Equal($$"""[{"runSpecId":"/db","containerPath":"data","uuid":"{{volume.Uuid}}","persistenceId":"db#data#{{volume.Uuid}}"}]""", shown.ToJsonString());
+
+        await world.PutAsync("/v2/apps/db", """{"instances":1}""");
+        await world.SettleAsync();
+        var (kept, stopped) = (world.InstancesOf("/db").Single().Id, instances.Select(i => i.Id).Except(world.InstancesOf("/db").Select(i => i.Id)).Single());
+        (await world.DeleteAsync($"/v2/apps/db/tasks/{stopped.TaskId}")).Must(HttpStatusCode.NotFound);
+        var wiped = (await world.DeleteAsync($"/v2/apps/db/tasks/{stopped.TaskId}?wipe=true")).Must(HttpStatusCode.OK).Json["task"]!;
+        Assert.Equal((stopped.TaskId, "TASK_KILLED"), (wiped["id"]!.GetValue<string>(), wiped["state"]!.GetValue<string>()));
+        (await world.DeleteAsync("/v2/apps/db/tasks?wipe=true")).Must(HttpStatusCode.OK);
+        await world.SettleAsync();
+        Assert.DoesNotContain(world.State.Apps[AppId.Parse("/db")].Reservations.Keys, id => id == kept || id == stopped);
+        Assert.Equal(3, world.State.Nodes.Values.Single().Used.DiskMib / 10); // two wait to be wiped, one is new
+        (await world.DeleteAsync("/v2/apps/db/tasks?wipe=true&scale=true")).Must(HttpStatusCode.BadRequest);
+    }
+
     [Theory]
     [InlineData("*/*", false)]
     [InlineData("application/json, text/plain, */*", false)]

@@ -136,7 +136,10 @@ public sealed class IdTests
     [InlineData("a_b.c.instance-x.instance-" + Uuid, true)]
     [InlineData(".instance-" + Uuid, false)]
     [InlineData("web.instance-", false)]
-    [InlineData("web.instance-" + Uuid + "._app.2", false)]
+    [InlineData("web.instance-" + Uuid + "._app.2", true)] // a resident's second task
+    [InlineData("web.instance-" + Uuid + "._app.0", false)]
+    [InlineData("web.instance-" + Uuid + "._app.01", false)]
+    [InlineData("web.instance-" + Uuid + "._app.99999999999", false)]
     [InlineData("web.instance- " + Uuid, false)]
     [InlineData("web.instance-6F3E0C1A-9B7D-8E21-8C44-0123456789AB", false)]
     [InlineData("web.instance-6f3e0c1a9b7d8e218c440123456789ab", false)]

@@ -95,7 +95,7 @@ internal static class RandomApps
             Privileged = privileged && !(kind == 2 && network == NetworkMode.Host),
             ForcePullImage = pull && !(kind == 2 && network == NetworkMode.Host),
             Parameters = kind == 0 ? pairs.Select(x => new DockerParameter("x" + x.Item1, x.Item2)).ToEquatableArray() : default,
-            Volumes = pairs.Select((x, i) => new HostVolume($"/in/{i}/{x.Item1}", "/out/" + x.Item1, pull)).ToEquatableArray(),
+            Volumes = pairs.Select(Volume (x, i) => new HostVolume($"/in/{i}/{x.Item1}", "/out/" + x.Item1, pull)).ToEquatableArray(),
             PortMappings = mappings,
         });
 

@@ -30,6 +30,20 @@ public sealed class RolloutTests
     }
 
     [Theory]
+    [InlineData(1, 1, 0.5, "-1 +1")]
+    [InlineData(5, 5, 0.5, "-2 +2 -1 +1 -1 +1 -1 +1")]
+    [InlineData(5, 7, 1.0, "-3 +1 -1 +1 -1 +1 -1 +1 -1 +1")]
+    public void A_resident_app_dips_and_starts_again_on_its_volumes(int wanted, int old, double minimum, string course)
+    {
+        var world = World.With(nodes: 2).App("/web", old, with: a => ResidentTests.Resident(a) with { HealthChecks = [Check], UpgradeStrategy = new UpgradeStrategy(minimum, 0) }).Settle();
+        var before = world.Of("/web").Reservations.Keys.ToList();
+        Assert.Equal(course, Course(world, wanted, out var run));
+        Assert.True(run.AliveMax <= old, $"{run.AliveMax} alive");
+        Assert.Equal(before, world.Of("/web").Reservations.Keys);
+        Assert.All(world.InstancesOf("/web"), i => Assert.True(i.Id.Incarnation == 2 && before.Contains(i.Id.First), i.Id.TaskId));
+    }
+
+    [Theory]
     [InlineData(1.0, "+4 -1 -1 -1 -1")]
     [InlineData(0.0, "+1 -1 +1 -1 +1 -1 +1 -1")] // the dead end of newer Marathons is none here
     public void A_wholly_unhealthy_app_can_be_upgraded(double over, string course)

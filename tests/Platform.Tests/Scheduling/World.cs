@@ -104,6 +104,7 @@ internal sealed class World
     public static Command Restart(string id, bool force = false) => new Command.RestartApp(AppId.Parse(id), force) { Origin = ChangeOrigin.Internal };
     public static Command Cancel(string deployment, bool force) => new Command.CancelDeployment(deployment, force) { Origin = ChangeOrigin.Internal };
     public static Command ResetDelay(string id) => new Command.ResetDelay(AppId.Parse(id)) { Origin = ChangeOrigin.Internal };
+    public static Command Wipe(params InstanceId[] instances) => new Command.KillInstances(instances.ToEquatableArray(), false, false) { Origin = ChangeOrigin.Internal, Wipe = true };
     public static Command Kill(bool scale, params InstanceId[] instances) => new Command.KillInstances(instances.ToEquatableArray(), scale, false) { Origin = ChangeOrigin.Internal };
 
     public Decision Ask(Command command)
@@ -208,6 +209,9 @@ internal sealed class FakeNode(NodeDescription description)
 
     public HashSet<InstanceId> InFlight { get; } = [];
 
+    /// <summary>It deletes released volumes as soon as it is told to.</summary>
+    public bool Wipes { get; set; } = true;
+
     public Input.NodeReported Obey(World world)
     {
         var wanted = Projections.WantedOn(world.State, Description.Id).ToDictionary(w => w.Instance.Id);
@@ -215,7 +219,7 @@ internal sealed class FakeNode(NodeDescription description)
         foreach (var (instance, goal) in wanted.Values)
             if (goal == Goal.Run) Tasks[instance.Id] = Run(world, instance);
             else Tasks[instance.Id] = Run(world, instance) with { End = new InstanceEnd(TerminalState.Killed, "stopped", null, false, false, world.Now) };
-        return Report(world.State.Revision);
+        return Report(world.State.Revision) with { Wiped = Wipes ? Projections.WipedOn(world.State, Description.Id).ToEquatableArray() : default };
     }
 
     public Input.NodeReported Report(long revision) => new(

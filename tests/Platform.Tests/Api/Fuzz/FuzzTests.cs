@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.IO.Compression;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -74,7 +75,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
             var before = world.State.Revision;
             using var message = Message(request);
             using var response = await world.Http.SendAsync(message);
-            var body = await response.Content.ReadAsStringAsync();
+            var body = await TextAsync(response);
             Statuses[response.StatusCode] = Statuses.GetValueOrDefault(response.StatusCode) + 1;
             var status = (int)response.StatusCode;
             if (status is < 200 or > 299 and < 400 or > 499) throw new BrokenException($"answered {status}: {body}");
@@ -138,6 +139,13 @@ public sealed class FuzzTests(ITestOutputHelper output)
             }
             if (request.Header is var (name, value)) (message.Content is { } content && name.StartsWith("Content-", StringComparison.Ordinal) ? content.Headers : (HttpHeaders)message.Headers).TryAddWithoutValidation(name, value);
             return message;
+        }
+
+        private static async Task<string> TextAsync(HttpResponseMessage response)
+        {
+            if (!response.Content.Headers.ContentEncoding.Contains("gzip")) return await response.Content.ReadAsStringAsync();
+            using var text = new StreamReader(new GZipStream(await response.Content.ReadAsStreamAsync(), CompressionMode.Decompress));
+            return await text.ReadToEndAsync();
         }
 
         /// <summary>Null if the refusal reads as contract 1.2 has it.</summary>
