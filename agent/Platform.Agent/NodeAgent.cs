@@ -5,6 +5,7 @@ using Docker.DotNet;
 using Microsoft.Extensions.Logging;
 using Platform.Agent.Core;
 using Platform.Agent.Docker;
+using Platform.Agent.Fetching;
 using Platform.Agent.Processes;
 using Platform.Discovery;
 using Platform.Discovery.Hosting;
@@ -33,6 +34,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     private readonly ILogger _log;
     private readonly SchedulerLink _link;
     private readonly Prober _prober = new();
+    private readonly ArtifactFetcher _fetcher;
     private readonly string _bootId = Guid.NewGuid().ToString("N");
     private readonly TaskCompletionSource<string?> _bridgeKnown = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -56,6 +58,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     {
         (_options, _feed, _time, _loggers) = (options, feed, time, loggers);
         _log = loggers.CreateLogger<NodeAgent>();
+        _fetcher = new ArtifactFetcher(options.Fetch, Path.Combine(Path.GetFullPath(options.DataDirectory), "fetch-cache"), time);
         _link = new SchedulerLink(this, options.Schedulers.Items, options.Token, _bootId, feed, views, time, loggers.CreateLogger<SchedulerLink>());
     }
 
@@ -147,6 +150,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     {
         await LeaveAsync().ConfigureAwait(false);
         _prober.Dispose();
+        _fetcher.Dispose();
         _link.Dispose();
         _docker?.Dispose();
         _joining.Dispose();
@@ -238,14 +242,21 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     private Dictionary<RuntimeKind, IContainerRuntime> MakeRuntimes(string clusterId)
     {
         var runtimes = new Dictionary<RuntimeKind, IContainerRuntime>();
+        var data = Path.GetFullPath(_options.DataDirectory);
         if (_docker is not null)
         {
             var dns = _options.ContainerDns switch { null => BridgeGateway, "" => null, { } own => own };
-            var site = new DockerSite(clusterId, _options.NodeId, NodeAddress, DockerNetwork.NameOf(clusterId, _options.NodeId), dns);
-            runtimes[RuntimeKind.Docker] = new DockerRuntime(_docker, site, Volumes, _time, _loggers.CreateLogger<DockerRuntime>());
+            var site = new DockerSite(clusterId, _options.NodeId, NodeAddress, DockerNetwork.NameOf(clusterId, _options.NodeId), dns)
+            {
+                Sandboxes = Path.Combine(data, "container-sandboxes"),
+                // In memory, so that no disk ever holds them; named after the cluster and the node, of which one machine may have several.
+                Secrets = Directory.Exists("/dev/shm") && Posix.IsRoot ? $"/dev/shm/platform-{clusterId}-{_options.NodeId.Name}" : Path.Combine(data, "agent", "secrets"),
+            };
+            runtimes[RuntimeKind.Docker] = new DockerRuntime(_docker, site, Volumes, _fetcher, _time, _loggers.CreateLogger<DockerRuntime>());
         }
         if (_options.Runtime != RuntimeChoice.Docker)
-            runtimes[RuntimeKind.Process] = new ProcessRuntime(Path.Combine(Path.GetFullPath(_options.DataDirectory), "sandboxes"), Volumes, clusterId, _options.NodeId, _time, _loggers.CreateLogger<ProcessRuntime>());
+            runtimes[RuntimeKind.Process] = new ProcessRuntime(
+                Path.Combine(data, "sandboxes"), Volumes, clusterId, _options.NodeId, _fetcher, _time, _loggers.CreateLogger<ProcessRuntime>());
         return runtimes;
     }
 

@@ -43,6 +43,8 @@ public sealed record NodeAgentOptions
     /// <summary>The resolver of bridge containers: null = the bridge gateway, "" = the engine's own choice.</summary>
     public string? ContainerDns { get; init; }
 
+    public FetchOptions Fetch { get; init; } = new();
+
     /// <summary>Shown to the scheduler as a bearer token.</summary>
     public string? Token { get; init; }
 }

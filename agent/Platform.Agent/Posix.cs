@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Platform.Agent;
 
@@ -14,6 +15,16 @@ internal static partial class Posix
     public static bool ChangeOwner(string path, uint user, uint group) => ChownRaw(path, user, group) == 0;
 
     public static bool ChangeMode(string path, uint mode) => ChmodRaw(path, mode) == 0;
+
+    /// <summary>Of the link itself, not of what it leads to.</summary>
+    public static bool ChangeOwnerOfLink(string path, uint user, uint group) => LchownRaw(path, user, group) == 0;
+
+    /// <summary>Never waits, not even for somebody to open the other end of a pipe. Null if it cannot be read.</summary>
+    public static SafeFileHandle? OpenToRead(string path)
+    {
+        var fd = OpenRaw(path, 0x80800 /* O_RDONLY|O_NONBLOCK|O_CLOEXEC */);
+        return fd < 0 ? null : new SafeFileHandle(fd, ownsHandle: true);
+    }
 
     public static bool IsRoot => EffectiveUserRaw() == 0;
 
@@ -34,6 +45,9 @@ internal static partial class Posix
 
     [LibraryImport("libc", EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int ChmodRaw(string path, uint mode);
+
+    [LibraryImport("libc", EntryPoint = "lchown", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int LchownRaw(string path, uint user, uint group);
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     private static partial uint EffectiveUserRaw();

@@ -43,7 +43,10 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
             ConcurrentRequestsMax = options.HttpConcurrentRequestsMax,
             AllowedOrigins = options.AllowedOrigins,
         };
-        var host = new SchedulerHostOptions(options.Data, _api, linkSocket, rest);
+        var host = new SchedulerHostOptions(options.Data, _api, linkSocket, rest)
+        {
+            ArtifactBytesMax = options.ArtifactBytesMax, SecretsKey = options.SecretsKey, ForbidPrivateFetch = options.FetchForbidPrivate,
+        };
         _current = await SchedulerHost.CreateAsync(host, loggers, TimeProvider.System, stopping).ConfigureAwait(false);
         return _current;
     }

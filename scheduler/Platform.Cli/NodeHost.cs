@@ -28,7 +28,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
 
-    public NodeHost(UpOptions options, string linkSocket, string clusterId, ILoggerFactory loggers)
+    /// <param name="api">Where the scheduler's REST door is, once it is open: artifacts come from there too.</param>
+    public NodeHost(UpOptions options, string linkSocket, string clusterId, Func<IPEndPoint> api, ILoggerFactory loggers)
     {
         _options = options;
         _logger = loggers.CreateLogger<NodeHost>();
@@ -43,6 +44,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Runtime = options.Runtime,
                 Schedulers = [$"unix:{linkSocket}"],
                 ClusterId = clusterId,
+                Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
             },
             _feed, _views, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);

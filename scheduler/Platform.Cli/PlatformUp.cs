@@ -29,7 +29,7 @@ internal static class PlatformUp
 
         await using var terms = new LeaderTerms(options, LinkSocket(options.Data), levels, loggers);
         var scheduler = await terms.BeginAsync(stop.Token).ConfigureAwait(false);
-        await using var node = new NodeHost(options, terms.LinkSocket, scheduler.ClusterId, loggers);
+        await using var node = new NodeHost(options, terms.LinkSocket, scheduler.ClusterId, () => terms.Current.Api, loggers);
         await node.StartAsync(stop.Token).ConfigureAwait(false);
         await scheduler.StartAsync(stop.Token).ConfigureAwait(false);
         node.NameScheduler(scheduler.Api);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using Platform.Cli;
 using Platform.Proxy;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
 
@@ -23,10 +24,10 @@ try
 }
 catch (Exception e)
 {
-    await Console.Error.WriteLineAsync(e is BadOptionException or LogUnreadableException or LogOvertakenException or InvariantBrokenException ? $"platform: {e.Message}" : $"platform: {e}");
+    await Console.Error.WriteLineAsync(e is BadOptionException or SecretsKeyException or LogUnreadableException or LogOvertakenException or InvariantBrokenException ? $"platform: {e.Message}" : $"platform: {e}");
     return (int)(e switch
     {
-        BadOptionException or InvalidDataException or JsonException => ExitCode.BadOption,
+        BadOptionException or SecretsKeyException or InvalidDataException or JsonException => ExitCode.BadOption,
         LogUnreadableException => ExitCode.LogUnreadable,
         LogOvertakenException => ExitCode.LeadershipLost,
         InvariantBrokenException => ExitCode.InvariantBroken,

@@ -21,6 +21,9 @@ internal static class UpCommand
         ("domain", "Where apps are named in DNS (default marathon.mesos)"),
         ("task-launch-timeout", "Seconds after which a task that is staged and not running is killed, and counts as failed (default 300)"),
         ("task-launch-confirm-timeout", "Seconds after which a task that its node has never confirmed is given up and launched anew (default 300)"),
+        ("artifact-quota", "How much the artifact store may hold (default 10GiB)"),
+        ("fetch-cache", "How much this node keeps of fetched artifacts that ask for it (default 2GiB)"),
+        ("secrets-key", "The key file of the secret store (default secrets.key in the data directory, made when the first secret comes)"),
         ("runtime", "docker, process or auto (default auto: what there is)"),
         ("http-credentials", "USER:PASSWORD that the REST door asks for (better in PLATFORM_HTTP_CREDENTIALS: other users see flags)"),
         ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),
@@ -35,7 +38,9 @@ internal static class UpCommand
         var stopTasks = new Option<bool>("--stop-tasks-on-exit") { Description = "Stop and remove this node's tasks at the end; otherwise they outlive the platform" };
         var insecure = new Option<bool>("--insecure") { Description = "Allow --api, --kv and --admin on addresses other than loopback, where anybody may use them" };
         var settings = new Option<string?>("--settings") { Description = "A JSON file with the same names as the flags" };
+        var forbidPrivate = new Option<bool>("--fetch-forbid-private") { Description = "Fetch no artifact from private, local or link-local addresses; the platform's own store is exempt" };
         foreach (var option in options) command.Options.Add(option);
+        command.Options.Add(forbidPrivate);
         command.Options.Add(stopTasks);
         command.Options.Add(insecure);
         command.Options.Add(settings);
@@ -43,7 +48,7 @@ internal static class UpCommand
         {
             var layers = Layers(parsed.GetValue(settings));
             string? Text(string name) =>
-                name == "stop-tasks-on-exit" && parsed.GetValue(stopTasks) || name == "insecure" && parsed.GetValue(insecure) ? "true"
+                name == "stop-tasks-on-exit" && parsed.GetValue(stopTasks) || name == "fetch-forbid-private" && parsed.GetValue(forbidPrivate) || name == "insecure" && parsed.GetValue(insecure) ? "true"
                 : options.Find(o => o.Name == $"--{name}") is { } option && parsed.GetValue(option) is { } said ? said : layers[name];
             return run(UpOptions.Parse(Text), stopping);
         });
@@ -52,7 +57,7 @@ internal static class UpCommand
 
     private static IConfiguration Layers(string? settingsFile)
     {
-        var known = Flags.Select(f => f.Name).Append("stop-tasks-on-exit").Append("insecure").ToHashSet();
+        var known = Flags.Select(f => f.Name).Append("stop-tasks-on-exit").Append("fetch-forbid-private").Append("insecure").ToHashSet();
         var builder = new ConfigurationBuilder();
         if (settingsFile is not null)
         {

@@ -41,6 +41,15 @@ public sealed record UpOptions
     public required TimeSpan TaskLaunchConfirmTimeout { get; init; }
     public bool StopTasksOnExit { get; init; }
 
+    /// <summary>Artifacts must not come from private, local or link-local addresses.</summary>
+    public bool FetchForbidPrivate { get; init; }
+
+    public required long ArtifactBytesMax { get; init; }
+    public required long FetchCacheBytesMax { get; init; }
+
+    /// <summary>Null = in the data directory.</summary>
+    public string? SecretsKey { get; init; }
+
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
@@ -75,6 +84,10 @@ public sealed record UpOptions
             TaskLaunchTimeout = Seconds("task-launch-timeout", 300),
             TaskLaunchConfirmTimeout = Seconds("task-launch-confirm-timeout", 300),
             StopTasksOnExit = text("stop-tasks-on-exit") is "true",
+            FetchForbidPrivate = text("fetch-forbid-private") is "true",
+            ArtifactBytesMax = Bytes("artifact-quota", "10GiB"),
+            FetchCacheBytesMax = Bytes("fetch-cache", "2GiB"),
+            SecretsKey = text("secrets-key") is { } key ? Path.GetFullPath(key) : null,
             Insecure = text("insecure") is "true",
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
@@ -106,6 +119,16 @@ public sealed record UpOptions
                 && min is > 0 && max is <= 65535 && min <= max) return (min, max);
             problems.Add($"--{flag} {said}: two ports from 1 to 65535 are wanted, the lower first, such as {otherwise}");
             return (1, 1);
+        }
+
+        long Bytes(string flag, string otherwise)
+        {
+            var said = text(flag) ?? otherwise;
+            var digits = said.AsSpan().TrimEnd("GiMKB");
+            var shift = said[digits.Length..] switch { "" or "B" => 0, "KiB" => 10, "MiB" => 20, "GiB" => 30, _ => -1 };
+            if (shift >= 0 && long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count <= long.MaxValue >> 30) return count << shift;
+            problems.Add($"--{flag} {said}: a size is wanted, such as {otherwise} or 500MiB");
+            return 0;
         }
 
         NodeId Name()

@@ -14,6 +14,24 @@ public sealed record AppDefinition
     public EquatableArray<string> Args { get; init; }
     public string? User { get; init; }
     public EquatableMap Env { get; init; } = EquatableMap.Empty;
+
+    /// <summary>Variables whose value is a secret: name of the variable → name in <see cref="Secrets"/>. None of them is in <see cref="Env"/> too.</summary>
+    public EquatableMap EnvSecrets { get; init; } = EquatableMap.Empty;
+
+    /// <summary>The app's own name of a secret → its path in the secret store. Values are never part of a definition.</summary>
+    public EquatableMap Secrets { get; init; } = EquatableMap.Empty;
+
+    /// <summary>Contract 7.1; what was given as <c>uris</c> is here too.</summary>
+    public EquatableArray<FetchUri> Fetch { get; init; }
+
+    public IEnumerable<SecretVolume> SecretVolumes => Container?.Volumes.OfType<SecretVolume>() ?? [];
+
+    /// <summary>Its tasks cannot start without values that only the scheduler has.</summary>
+    public bool NeedsSecrets => EnvSecrets.Count > 0 || SecretVolumes.Any();
+
+    /// <summary>URLs yet to be copied into the artifact store (contract 7.2); a stored definition has none, they are in <see cref="Fetch"/> by then.</summary>
+    public EquatableArray<string> StoreUrls { get; init; }
+
     public int Instances { get; init; } = 1;
     public Resources Resources { get; init; } = Resources.Default;
     public string Executor { get; init; } = "";
@@ -125,6 +143,9 @@ public sealed record DockerParameter(string Key, string Value);
 
 /// <summary>Contract 2.3.</summary>
 public abstract record Volume(string ContainerPath);
+
+/// <summary>A file that holds a secret. <paramref name="Secret"/> is a name in <see cref="AppDefinition.Secrets"/>.</summary>
+public sealed record SecretVolume(string ContainerPath, string Secret) : Volume(ContainerPath);
 
 /// <summary>A directory of the node's, whichever node that is.</summary>
 public sealed record HostVolume(string ContainerPath, string HostPath, bool ReadOnly) : Volume(ContainerPath);

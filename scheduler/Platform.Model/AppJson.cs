@@ -125,7 +125,7 @@ public static class AppJson
         if (app.Cmd is { } cmd) writer.WriteString("cmd", cmd);
         if (!app.Args.IsEmpty) WriteTexts(writer, "args", app.Args);
         if (app.User is { } user) writer.WriteString("user", user);
-        if (app.Env.Count > 0) WriteMap(writer, "env", app.Env);
+        FetchJson.Write(writer, app);
         writer.WriteNumber("instances", app.Instances);
         writer.WriteNumber("cpus", app.Resources.Cpus);
         writer.WriteNumber("mem", app.Resources.MemMib);
@@ -188,17 +188,23 @@ public static class AppJson
 
     private static void WriteKind(Utf8JsonWriter writer, Volume volume)
     {
-        if (volume is HostVolume host)
+        switch (volume)
         {
-            writer.WriteString("hostPath", host.HostPath);
-            writer.WriteString("mode", host.ReadOnly ? "RO" : "RW");
+            case HostVolume host:
+                writer.WriteString("hostPath", host.HostPath);
+                writer.WriteString("mode", host.ReadOnly ? "RO" : "RW");
+                break;
+            case SecretVolume secret:
+                writer.WriteString("secret", secret.Secret);
+                break;
+            case PersistentVolume persistent:
+                writer.WriteString("mode", "RW");
+                writer.WriteStartObject("persistent");
+                writer.WriteString("type", "root");
+                writer.WriteNumber("size", persistent.SizeMib);
+                writer.WriteEndObject();
+                break;
         }
-        if (volume is not PersistentVolume persistent) return;
-        writer.WriteString("mode", "RW");
-        writer.WriteStartObject("persistent");
-        writer.WriteString("type", "root");
-        writer.WriteNumber("size", persistent.SizeMib);
-        writer.WriteEndObject();
     }
 
     private static void WriteParameters(Utf8JsonWriter writer, Container container)

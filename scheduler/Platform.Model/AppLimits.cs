@@ -20,6 +20,9 @@ public static class AppLimits
     public const int ArgsMax = 4_096;
     public const int ImageLengthMax = 1_024;
     public const int PortNameLengthMax = 255;
+    public const int FetchMax = 256;
+    public const int FetchUriLengthMax = 1_024;
+    public const int SecretsMax = 256;
 
     /// <summary>A third of a century: far beyond use, and far from where spans and instants overflow.</summary>
     public const double SecondsMax = 1e9;

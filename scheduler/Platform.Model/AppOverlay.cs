@@ -33,6 +33,10 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
             Args = update.Args ?? old.Args,
             User = update.User ?? old.User,
             Env = update.Env ?? old.Env,
+            EnvSecrets = update.EnvSecrets ?? old.EnvSecrets,
+            Secrets = update.Secrets ?? old.Secrets,
+            Fetch = Fetch(old.Fetch),
+            StoreUrls = update.StoreUrls ?? old.StoreUrls,
             Instances = update.Instances ?? old.Instances,
             Resources = new Resources(update.Cpus ?? old.Resources.Cpus, update.MemMib ?? old.Resources.MemMib, update.DiskMib ?? old.Resources.DiskMib),
             Executor = update.Executor ?? old.Executor,
@@ -171,6 +175,23 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
     }
 
     // ---- the rest
+
+    /// <summary>The artifacts were given as <c>uris</c>: where problems with them are.</summary>
+    public bool FetchFromUris { get; private set; }
+
+    private EquatableArray<FetchUri> Fetch(EquatableArray<FetchUri> old)
+    {
+        if (update.Uris is not { } uris || (uris.IsEmpty && update.Fetch is not null)) return update.Fetch ?? old;
+        if (update.Fetch is { Count: > 0 } fetch)
+        {
+            // What we answered comes back: the mirror agrees, and says nothing new.
+            if (!uris.SequenceEqual(fetch.Select(x => x.Uri))) rules.Add("/uris", "may not be set in conjunction with fetch");
+            return fetch;
+        }
+        if (update.Fetch is null && uris.SequenceEqual(old.Select(x => x.Uri))) return old;
+        FetchFromUris = true;
+        return uris.Select(FetchUri.Of).ToEquatableArray();
+    }
 
     private static EquatableArray<HealthCheck> Addressed(EquatableArray<HealthCheck> checks, bool anyPort) => checks
         .Select(x => anyPort && x is { PortIndex: null, Port: null, Protocol: not HealthCheckProtocol.Command } ? x with { PortIndex = 0 } : x)

@@ -92,6 +92,7 @@ public static class AppReader
         var overlay = new AppOverlay(update, existing, rules);
         var app = overlay.Apply(id);
         AppRules.Check(app, overlay.PortsPath, rules);
+        FetchRules.Check(app, overlay.FetchFromUris, rules);
         return rules.Any ? Refuse(rules, rules.AnyOutOfRange ? RefusalFamily.InvalidJson : RefusalFamily.ObjectNotValid) : new ReadResult.App(app);
     }
 

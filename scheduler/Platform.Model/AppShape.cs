@@ -25,6 +25,11 @@ internal static class AppShape
         Args = app.TextList("args"),
         User = app.Text("user"),
         Env = app.Object("env") is { } env ? Env(env) : null,
+        EnvSecrets = app.Object("env") is { } variables ? FetchShape.SecretReferences(variables) : null,
+        Secrets = app.Object("secrets") is { } secrets ? FetchShape.Secrets(secrets) : null,
+        Fetch = Each(app.List("fetch"), FetchShape.Fetch),
+        Uris = app.TextList("uris"),
+        StoreUrls = app.TextList("storeUrls"),
         Instances = app.Integer("instances", 0, int.MaxValue),
         Cpus = app.Number("cpus", 0, AppLimits.ResourceMax),
         MemMib = app.Number("mem", 0, AppLimits.ResourceMax),
@@ -54,13 +59,13 @@ internal static class AppShape
         UnreachableStrategy = app.Member("unreachableStrategy") is { } unreachable ? Unreachable(unreachable) : null,
     };
 
-    /// <summary>Members with <c>{"secret": …}</c> are for <see cref="UnavailableFields"/> to refuse; they must not count as a wrong type here.</summary>
+    /// <summary>Members with <c>{"secret": …}</c> are read by <see cref="FetchShape.SecretReferences"/>; they must not count as a wrong type here.</summary>
     private static EquatableMap Env(JsonAt env)
     {
         var texts = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var name in env.Element.EnumerateObject().Select(x => x.Name).Distinct(StringComparer.Ordinal))
         {
-            if (env.Member(name) is { } value && !UnavailableFields.IsSecretReference(value.Element) && value.AsText() is { } text) texts[name] = text;
+            if (env.Member(name) is { } value && !FetchShape.IsSecretReference(value.Element) && value.AsText() is { } text) texts[name] = text;
         }
         return EquatableMap.From(texts);
     }
@@ -103,6 +108,7 @@ internal static class AppShape
 
     private static Volume? Volume(JsonAt item)
     {
+        if (FetchShape.IsSecretReference(item.Element)) return FetchShape.SecretVolume(item);
         if (item.AsObject() is not { } volume) return null;
         if (volume.Object("persistent") is { } persistent) return PersistentVolume(volume, persistent);
         // Will be refused; until then it keeps its place, so that the indices of the others are right.

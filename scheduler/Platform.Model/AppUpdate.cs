@@ -11,6 +11,17 @@ internal sealed record AppUpdate
     public EquatableArray<string>? Args { get; init; }
     public string? User { get; init; }
     public EquatableMap? Env { get; init; }
+
+    /// <summary>Given exactly when <see cref="Env"/> is.</summary>
+    public EquatableMap? EnvSecrets { get; init; }
+
+    public EquatableMap? Secrets { get; init; }
+    public EquatableArray<FetchUri>? Fetch { get; init; }
+
+    /// <summary>The old spelling of <see cref="Fetch"/>, or its mirror.</summary>
+    public EquatableArray<string>? Uris { get; init; }
+
+    public EquatableArray<string>? StoreUrls { get; init; }
     public int? Instances { get; init; }
     public double? Cpus { get; init; }
     public double? MemMib { get; init; }

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Platform.Model;
 
 /// <summary>Intent, written by the scheduler only.</summary>
@@ -31,6 +33,13 @@ public sealed record Assignment(InstanceId Id, long Serial, Goal Goal, AppDefini
 {
     /// <summary>The volumes that were made for the instance on this node, or are to be made when it first starts.</summary>
     public EquatableArray<LocalVolume> Volumes { get; init; }
+
+    /// <summary>
+    /// The values of the app's secrets. Null: not told; an agent that took the assignment from its own disk has to wait for the scheduler,
+    /// for no disk ever holds them.
+    /// </summary>
+    [JsonIgnore]
+    public RevealedSecrets? Secrets { get; init; }
 }
 
 /// <summary>One persistent volume of one instance. <paramref name="Uuid"/> names its directory on the node, and is never given twice.</summary>
@@ -38,6 +47,15 @@ public sealed record LocalVolume(string ContainerPath, string Uuid, double SizeM
 {
     /// <summary>The contract's name of it (section 3).</summary>
     public string PersistenceId(AppId app) => $"{app.Underscored}#{ContainerPath}#{Uuid}";
+}
+
+/// <summary>Secrets in the clear, on their way from the scheduler to the task they are for, and nowhere else: not in a text, a log or a file of state.</summary>
+/// <param name="Env">Variable → value.</param>
+/// <param name="Files">Path in the container → content.</param>
+/// <param name="Inaccessible">Paths of secrets that the store does not have, or cannot open.</param>
+public sealed record RevealedSecrets(EquatableMap Env, EquatableMap Files, EquatableArray<string> Inaccessible)
+{
+    public override string ToString() => "(secrets)";
 }
 
 /// <summary>What an agent says of one instance it holds, or held until a moment ago.</summary>

@@ -10,12 +10,8 @@ internal static class UnavailableFields
 {
     private static readonly (string Name, string Reason)[] AppMembers =
     [
-        ("fetch", "artifacts are not fetched by this version of Platform; put them into the image or mount a host volume"),
-        ("uris", "artifacts are not fetched by this version of Platform; put them into the image or mount a host volume"),
-        ("storeUrls", "there is no artifact store in this version of Platform"),
         ("readinessChecks", "readiness checks are not run by this version of Platform; use healthChecks, which deployments wait for too"),
         ("check", "generic checks are not run by this version of Platform; use healthChecks"),
-        ("secrets", "there is no secret store in this version of Platform"),
         ("gpus", "GPUs are not scheduled by this version of Platform"),
     ];
 
@@ -31,24 +27,15 @@ internal static class UnavailableFields
             foreach (var name in (string[])["groups", "labels", "discovery"])
                 if (Member(address, name) is { } value && AsksForSomething(name, value))
                     rules.Add($"/ipAddress/{name}", "a Docker network knows nothing of this; ports go into portMappings");
-        if (Member(app, "env") is { ValueKind: JsonValueKind.Object } env) CheckEnv(env, rules);
         if (Member(app, "container") is { ValueKind: JsonValueKind.Object } container) CheckContainer(container, rules);
         foreach (var (check, path) in Items(app, "healthChecks", "/healthChecks"))
             if (Text(check, "ipProtocol") is { } protocol && !protocol.Equals("IPv4", StringComparison.OrdinalIgnoreCase))
                 rules.Add($"{path}/ipProtocol", "health checks use IPv4 in this version of Platform");
     }
 
-    public static bool IsSecretReference(JsonElement value) => value.ValueKind == JsonValueKind.Object && value.TryGetProperty("secret", out _);
-
     /// <summary>A volume that somebody would have to make first.</summary>
     public static bool IsManagedVolume(JsonElement volume) =>
-        Member(volume, "external") is not null || Member(volume, "secret") is not null;
-
-    private static void CheckEnv(JsonElement env, ProblemList rules)
-    {
-        foreach (var member in env.EnumerateObject())
-            if (IsSecretReference(member.Value)) rules.Add($"/env/{member.Name}", "there is no secret store in this version of Platform");
-    }
+        Member(volume, "external") is not null;
 
     private static void CheckContainer(JsonElement container, ProblemList rules)
     {
@@ -57,14 +44,14 @@ internal static class UnavailableFields
         if (Member(container, "docker") is { ValueKind: JsonValueKind.Object } docker)
         {
             if (Member(docker, "pullConfig") is { } pull && AsksForSomething("pullConfig", pull))
-                rules.Add("/container/docker/pullConfig", "there is no secret store in this version of Platform; log the node's Docker in to the registry");
+                rules.Add("/container/docker/pullConfig", "images are pulled with the node's own credentials in this version of Platform; log its Docker in to the registry");
             if (Member(docker, "credential") is { } credential && AsksForSomething("credential", credential))
                 rules.Add("/container/docker/credential", "must be empty");
             CheckNetworkNames(docker, "/container/docker/portMappings", rules);
         }
         CheckNetworkNames(container, "/container/portMappings", rules);
         foreach (var (volume, path) in Items(container, "volumes", "/container/volumes"))
-            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode) and persistent ones exist in this version of Platform");
+            if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode), persistent ones and secrets exist in this version of Platform");
             else if (Member(volume, "persistent") is { ValueKind: JsonValueKind.Object } persistent) CheckPersistent(volume, persistent, path, rules);
     }
 

@@ -147,6 +147,9 @@ public static class AgentCodec
 
     private static Wire.Assignment Encode(Assignment assignment) => new()
     {
+        Secrets = assignment.Secrets is { } secrets
+            ? new Wire.Secrets { Env = { secrets.Env.ToDictionary() }, Files = { secrets.Files.ToDictionary() }, Inaccessible = { secrets.Inaccessible } }
+            : null,
         Id = assignment.Id.Text,
         Serial = assignment.Serial,
         Goal = (int)assignment.Goal,
@@ -162,6 +165,9 @@ public static class AgentCodec
         assignment.HostPorts.ToEquatableArray(), EquatableMap.From(assignment.Env))
     {
         Volumes = assignment.Volumes.Select(x => new LocalVolume(x.ContainerPath, x.Uuid, x.SizeMib)).ToEquatableArray(),
+        Secrets = assignment.Secrets is { } secrets
+            ? new RevealedSecrets(EquatableMap.From(secrets.Env), EquatableMap.From(secrets.Files), secrets.Inaccessible.ToEquatableArray())
+            : null,
     };
 
     private static Wire.InstanceReport Encode(InstanceReport report)

@@ -9,8 +9,11 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Model;
+using Platform.Protocol.Transfer;
 using Platform.Scheduler.Api;
+using Platform.Scheduler.Artifacts;
 using Platform.Scheduler.Link;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
 
@@ -20,7 +23,17 @@ namespace Platform.Scheduler;
 /// <param name="Api">The REST door.</param>
 /// <param name="LinkSocket">The unix socket on which this machine's own agent finds the scheduler.</param>
 /// <param name="Rest">What the REST door is told; the settings in it are those of the whole scheduler.</param>
-public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, ApiOptions Rest);
+public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, string LinkSocket, ApiOptions Rest)
+{
+    /// <summary>All that the artifact store may hold.</summary>
+    public long ArtifactBytesMax { get; init; } = 10L << 30;
+
+    /// <summary>Null = <c>secrets.key</c> in the directory.</summary>
+    public string? SecretsKey { get; init; }
+
+    /// <summary>What <c>storeUrls</c> names must not be on a private or local network.</summary>
+    public bool ForbidPrivateFetch { get; init; }
+}
 
 /// <summary>The scheduler as a role: log, loop, REST door and agent link, wired by hand.</summary>
 public sealed class SchedulerHost : IAsyncDisposable
@@ -29,17 +42,21 @@ public sealed class SchedulerHost : IAsyncDisposable
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
     private readonly EventCallbacks _callbacks;
+    private readonly HttpDownload _http;
     private readonly RestApi _rest;
     private readonly WebApplication _web;
 
-    private SchedulerHost(SchedulerHostOptions options, SqliteClusterLog log, SchedulerLoop loop, ILoggerFactory loggers, TimeProvider time)
+    private SchedulerHost(SchedulerHostOptions options, SqliteClusterLog log, SchedulerLoop loop, SecretVault secrets, ILoggerFactory loggers, TimeProvider time)
     {
         _log = log;
         Loop = loop;
-        _gateway = new AgentGateway(loop, loggers.CreateLogger<AgentGateway>());
+        _http = new HttpDownload(options.ForbidPrivateFetch);
+        _gateway = new AgentGateway(loop, secrets, loggers.CreateLogger<AgentGateway>());
         _events = new EventHub(loop, log, time);
         _callbacks = new EventCallbacks(loop, _events, CallbackLimits.Default, time, loggers.CreateLogger<EventCallbacks>());
-        _rest = new RestApi(loop, options.Rest, _events, time, loggers.CreateLogger<RestApi>());
+        var artifacts = new ArtifactStore(Path.Combine(options.Directory, "artifacts"), options.ArtifactBytesMax);
+        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets);
+        _rest = new RestApi(loop, options.Rest, stores, _events, time, loggers.CreateLogger<RestApi>());
         _web = Web(options, loggers);
     }
 
@@ -58,8 +75,9 @@ public sealed class SchedulerHost : IAsyncDisposable
         try
         {
             var state = await RecoverAsync(log, time, stopping).ConfigureAwait(false);
+            var secrets = SecretVault.Open(options.SecretsKey ?? Path.Combine(options.Directory, "secrets.key"), state);
             var brain = new Brain(state, options.Rest.Settings, time.GetUtcNow());
-            return new SchedulerHost(options, log, new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>()), loggers, time);
+            return new SchedulerHost(options, log, new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>()), secrets, loggers, time);
         }
         catch
         {
@@ -90,6 +108,7 @@ public sealed class SchedulerHost : IAsyncDisposable
         _rest.Dispose();
         _events.Dispose();
         _gateway.Dispose();
+        _http.Dispose();
         await _log.DisposeAsync().ConfigureAwait(false);
     }
 

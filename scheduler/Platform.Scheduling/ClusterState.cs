@@ -34,6 +34,9 @@ public sealed partial record ClusterState
     /// <summary>Where events are posted to (contract 6.4), in the order they came.</summary>
     public EquatableArray<string> EventSubscribers { get; init; }
 
+    /// <summary>By their path; what apps name as the source of a secret.</summary>
+    public ImmutableSortedDictionary<string, StoredSecret> Secrets { get; init; } = ImmutableSortedDictionary.Create<string, StoredSecret>(StringComparer.Ordinal);
+
     public Instance? Instance(InstanceId id) => Owners.TryGetValue(id, out var app) ? Apps[app].Instances[id] : null;
 
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
@@ -46,6 +49,13 @@ public sealed partial record ClusterState
 
     public bool IsReachable(Instance instance) => LostNodes == 0 || Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
 }
+
+/// <summary>A value under a key that is not in the log.</summary>
+/// <param name="KeyId">Tells the key without telling anything of it.</param>
+/// <param name="Box">Base64 of nonce, tag and ciphertext of AES-256-GCM; the path is authenticated with it, so that no box opens under another's name.</param>
+public sealed record SealedSecret(string KeyId, string Box);
+
+public sealed record StoredSecret(SealedSecret Secret, DateTimeOffset ChangedAt);
 
 /// <summary>One app: what is wanted (newest definition and history), what runs, and what went wrong last.</summary>
 public sealed record AppState

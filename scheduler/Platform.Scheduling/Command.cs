@@ -13,6 +13,9 @@ public abstract record Command
     /// <summary>What must hold of the target for the command to be done.</summary>
     public Precondition Precondition { get; init; } = Precondition.None;
 
+    /// <summary>Where the artifact store keeps what the bodies' <c>storeUrls</c> name: URL → URL of the copy.</summary>
+    public EquatableMap Artifacts { get; init; } = EquatableMap.Empty;
+
     /// <summary>Contract 1.4: POST refuses an id that is taken.</summary>
     public sealed record CreateApp(JsonElement Body, bool Force) : Command;
 
@@ -48,6 +51,11 @@ public abstract record Command
     public sealed record SubscribeToEvents(string? CallbackUrl) : Command;
 
     public sealed record UnsubscribeFromEvents(string? CallbackUrl) : Command;
+
+    /// <summary>Sealed before it comes here: neither the inbox nor the log sees the value.</summary>
+    public sealed record StoreSecret(string Path, SealedSecret Secret) : Command;
+
+    public sealed record RemoveSecret(string Path) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);

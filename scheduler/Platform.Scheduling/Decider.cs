@@ -42,7 +42,7 @@ public static class Decider
 
     private static Decision DecideUnconditionally(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
     {
-        var change = new RootChange(state, settings, command.Origin, now);
+        var change = new RootChange(state, settings, command.Origin, now) { Artifacts = command.Artifacts };
         return command switch
         {
             Command.CreateApp x => Create(change, x),
@@ -57,6 +57,8 @@ public static class Decider
             Command.DeleteGroup x => GroupDecisions.Delete(change, x),
             Command.SubscribeToEvents x => EventSubscribers.Subscribe(state, x, settings, now),
             Command.UnsubscribeFromEvents x => EventSubscribers.Unsubscribe(state, x, now),
+            Command.StoreSecret x => SecretChange.Store(state, x, now),
+            Command.RemoveSecret x => SecretChange.Remove(state, x, now),
             _ => throw new System.Diagnostics.UnreachableException($"{command}"),
         };
     }
@@ -233,7 +235,10 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     /// <summary>The group shall exist, whatever is in it.</summary>
     public void Keep(AppId group) => _kept.Add(group);
 
-    public void Set(AppDefinition definition) => _set[definition.Id] = definition;
+    /// <summary>See <see cref="Command.Artifacts"/>.</summary>
+    public EquatableMap Artifacts { get; init; } = EquatableMap.Empty;
+
+    public void Set(AppDefinition definition) => _set[definition.Id] = WithStored(definition);
     public void Remove(AppId app) => _removed.Add(app);
 
     public void Restart(AppDefinition definition)
@@ -245,11 +250,26 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     /// <summary>Whatever the change comes to, this deployment ends: undoing a restart changes nothing, and yet the restart must stop.</summary>
     public void CancelAnyway(Deployment deployment) => _cancelled = deployment;
 
+    /// <summary>An app is stored with the copies of its <c>storeUrls</c> among its artifacts (contract 7.2).</summary>
+    private AppDefinition WithStored(AppDefinition definition)
+    {
+        var known = definition.StoreUrls.Where(Artifacts.ContainsKey).ToList();
+        if (known.Count == 0) return definition;
+        var copies = known.Select(x => Artifacts[x]).Except(definition.Fetch.Select(x => x.Uri)).Select(FetchUri.Of);
+        return definition with
+        {
+            Fetch = definition.Fetch.Concat(copies).ToEquatableArray(),
+            StoreUrls = definition.StoreUrls.Where(x => !known.Contains(x)).ToEquatableArray(),
+        };
+    }
+
     public Decision Decide(bool force, bool created = false)
     {
         var before = Before.Apps;
         var after = before.RemoveRange(_removed).ToBuilder();
         var problems = new List<Problem>();
+        foreach (var definition in _set.Values.Where(x => !x.StoreUrls.IsEmpty))
+            problems.Add(new Problem("/storeUrls", $"'{definition.StoreUrls[0]}' is not in the artifact store"));
         foreach (var (id, definition) in _set)
             if (Settle(definition, before.GetValueOrDefault(id), problems) is { } settled) after[id] = settled;
         var root = WithGroups(after.ToImmutable());

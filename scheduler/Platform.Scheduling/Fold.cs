@@ -31,6 +31,8 @@ public sealed partial record ClusterState
             SchedulerEvent.NodeLost x => Lose(x),
             SchedulerEvent.EventSubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).Append(x.CallbackUrl).ToEquatableArray() },
             SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).ToEquatableArray() },
+            SchedulerEvent.SecretStored x => this with { Secrets = Secrets.SetItem(x.Path, new StoredSecret(x.Secret, x.At)) },
+            SchedulerEvent.SecretRemoved x => this with { Secrets = Secrets.Remove(x.Path) },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1 };

@@ -28,6 +28,8 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(NodeLost), "node-lost")]
 [JsonDerivedType(typeof(EventSubscribed), "event-subscribed")]
 [JsonDerivedType(typeof(EventUnsubscribed), "event-unsubscribed")]
+[JsonDerivedType(typeof(SecretStored), "secret-stored")]
+[JsonDerivedType(typeof(SecretRemoved), "secret-removed")]
 public abstract record SchedulerEvent
 {
     private SchedulerEvent() { }
@@ -98,6 +100,11 @@ public abstract record SchedulerEvent
     public sealed record EventSubscribed(string CallbackUrl, string ClientIp) : SchedulerEvent;
 
     public sealed record EventUnsubscribed(string CallbackUrl, string ClientIp) : SchedulerEvent;
+
+    /// <summary>The log only ever sees a secret sealed; the key is a file beside it.</summary>
+    public sealed record SecretStored(string Path, SealedSecret Secret) : SchedulerEvent;
+
+    public sealed record SecretRemoved(string Path) : SchedulerEvent;
 }
 
 /// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>

@@ -8,7 +8,17 @@ namespace Platform.Agent.Docker;
 /// <summary>Whose containers these are, and how they reach their node.</summary>
 /// <param name="Network">The node's own bridge network.</param>
 /// <param name="Dns">The resolver of bridge containers; null = the engine's own choice.</param>
-internal sealed record DockerSite(string ClusterId, NodeId Node, string NodeAddress, string Network, string? Dns);
+internal sealed record DockerSite(string ClusterId, NodeId Node, string NodeAddress, string Network, string? Dns)
+{
+    /// <summary>Where the sandboxes are, one a task.</summary>
+    public string Sandboxes { get; init; } = "/var/lib/platform/container-sandboxes";
+
+    /// <summary>Where the secrets' files are, one directory a task.</summary>
+    public string Secrets { get; init; } = "/dev/shm/platform";
+
+    public string SandboxOf(InstanceId id) => Path.Combine(Sandboxes, id.TaskId);
+    public string SecretsOf(InstanceId id) => Path.Combine(Secrets, id.TaskId);
+}
 
 /// <summary>Our labels on containers and networks. They are all the engine keeps for us, and all we trust to tell ours from strangers.</summary>
 internal static class DockerLabels
@@ -62,6 +72,7 @@ internal static class DockerContainerSpec
                 LogConfig = new LogConfig { Type = "json-file", Config = new Dictionary<string, string> { ["max-size"] = "10m", ["max-file"] = "3" } },
             },
         };
+        Mount(spec, assignment, site);
         // As Mesos did: a command is the shell's, and replaces the image's entry point; arguments go to the entry point.
         if (app.Cmd is { } cmd) (spec.Entrypoint, spec.Cmd) = (["/bin/sh", "-c"], [cmd]);
         else if (app.Args.Count > 0) spec.Cmd = [.. app.Args];
@@ -83,6 +94,19 @@ internal static class DockerContainerSpec
     private static long MemoryOf(AppDefinition app) => (app.ResourceLimits?.MemMib ?? app.Resources.MemMib) is var limit && double.IsInfinity(limit)
         ? 0
         : Math.Max(MemoryMin, (long)(limit * (1 << 20)));
+
+    private static void Mount(CreateContainerParameters spec, Assignment assignment, DockerSite site)
+    {
+        if (!assignment.App.Fetch.IsEmpty)
+        {
+            // Before the volumes, which lie in it.
+            spec.HostConfig!.Binds!.Insert(0, $"{site.SandboxOf(assignment.Id)}:{EnvironmentBuilder.ContainerSandbox}:rw");
+            if (!assignment.Env.ContainsKey("MESOS_SANDBOX")) spec.Env!.Add($"MESOS_SANDBOX={EnvironmentBuilder.ContainerSandbox}");
+        }
+        if (assignment.Secrets is not { } secrets) return;
+        foreach (var (name, value) in secrets.Env) spec.Env!.Add($"{name}={value}");
+        foreach (var (file, path) in TaskSecrets.Numbered(site.SecretsOf(assignment.Id), secrets)) spec.HostConfig!.Binds!.Add($"{file}:{path}:ro");
+    }
 
     private static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
     {

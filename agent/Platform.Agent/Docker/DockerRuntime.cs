@@ -7,14 +7,18 @@ using Docker.DotNet;
 using Docker.DotNet.Models;
 using Microsoft.Extensions.Logging;
 using Platform.Agent.Core;
+using Platform.Agent.Fetching;
 using Platform.Model;
 using ContainerState = Platform.Agent.Core.ContainerState;
 
 namespace Platform.Agent.Docker;
 
 /// <summary>Instances as Docker containers; the client is shared and not its own. It touches only containers and the network that carry this cluster's and this node's labels.</summary>
-internal sealed partial class DockerRuntime(DockerClient client, DockerSite site, LocalVolumes volumes, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class DockerRuntime(
+    DockerClient client, DockerSite site, LocalVolumes volumes, ArtifactFetcher fetcher, TimeProvider time, ILogger log) : IContainerRuntime
 {
+    private readonly DockerSandboxes _sandboxes = new(site, fetcher);
+
     /// <summary>The engine makes containers no faster with more at once, and everything else it does gets slower.</summary>
     public const int CreatesAtOnceMax = 4;
     public const int PullsAtOnceMax = 2;
@@ -43,6 +47,7 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         }
         var there = containers.Select(x => x.ID).ToHashSet();
         foreach (var id in _settled.Keys.Where(x => !there.Contains(x))) _settled.TryRemove(id, out _);
+        _sandboxes.Sweep(seen.Select(x => x.Id));
         return seen;
     }
 
@@ -51,8 +56,19 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         var (spec, problems) = DockerContainerSpec.Of(assignment, site, volumes.PathOf);
         if (spec is not null && VolumeProblem(assignment) is { } unmade) return new StartOutcome.Refused(TerminalState.Failed, unmade);
         if (spec is null) return new StartOutcome.Refused(TerminalState.Failed, string.Join("; ", problems));
+        if (TaskSecrets.Refusal(assignment) is { } inaccessible) return inaccessible;
+        var outcome = await StartAsync(assignment, spec, progress, cancelled).ConfigureAwait(false);
+        if (outcome is StartOutcome.Refused) _sandboxes.Remove(assignment.Id);
+        return outcome;
+    }
+
+    private async Task<StartOutcome> StartAsync(Assignment assignment, CreateContainerParameters spec, IProgress<string> progress, CancellationToken cancelled)
+    {
         try
         {
+            // A container that is there has its mounts in use: they must not be made anew below it.
+            var mounts = !assignment.App.Fetch.IsEmpty || assignment.Secrets is { Files.Count: > 0 };
+            if (mounts && !await IsThereAsync(assignment.Id, cancelled).ConfigureAwait(false)) await _sandboxes.PrepareAsync(assignment, progress, cancelled).ConfigureAwait(false);
             // Asked for again after an answer that was lost, it may run already: a pull that fails must not deny that.
             var pulls = assignment.App.Container!.ForcePullImage && !await IsThereAsync(assignment.Id, cancelled).ConfigureAwait(false);
             if (pulls && await PullAsync(spec.Image!, progress, cancelled).ConfigureAwait(false) is { } refused) return refused;
@@ -68,6 +84,10 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
                 Made.Runs x => await ShowAsync(x.Id, spec).ConfigureAwait(false), // no longer holding up the next create
                 _ => new StartOutcome.Refused(TerminalState.Failed, $"The image {spec.Image} was pulled and is gone again"),
             };
+        }
+        catch (FetchFailedException e)
+        {
+            return new StartOutcome.Refused(TerminalState.Failed, e.Message);
         }
         catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
         {
@@ -127,6 +147,7 @@ internal sealed partial class DockerRuntime(DockerClient client, DockerSite site
         {
             // Gone, or going (409: removal in progress).
         }
+        _sandboxes.Remove(id);
     }
 
     public async Task<ProbeOutcome> ExecAsync(InstanceId id, string command, TimeSpan timeout, CancellationToken stopping)

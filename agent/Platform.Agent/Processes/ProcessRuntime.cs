@@ -5,6 +5,7 @@ using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Platform.Agent.Core;
+using Platform.Agent.Fetching;
 using Platform.Model;
 
 namespace Platform.Agent.Processes;
@@ -13,7 +14,8 @@ namespace Platform.Agent.Processes;
 /// Instances as process groups of the node, each in a sandbox directory. They are sessions of their own and outlive the agent:
 /// a small shell around the command writes its exit status down, so that it is known even if nobody was there to see it.
 /// </summary>
-internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes volumes, string clusterId, NodeId node, TimeProvider time, ILogger log) : IContainerRuntime
+internal sealed partial class ProcessRuntime(
+    string sandboxRoot, LocalVolumes volumes, string clusterId, NodeId node, ArtifactFetcher fetcher, TimeProvider time, ILogger log) : IContainerRuntime
 {
     private const int NewsMax = 4096;
 
@@ -37,6 +39,9 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
         """;
 
     private readonly ConcurrentDictionary<InstanceId, Task> _waits = new();
+
+    /// <summary>Their artifacts are still on their way: nothing of them is made yet, whatever their sandbox holds.</summary>
+    private readonly ConcurrentDictionary<InstanceId, byte> _preparing = new();
     private readonly Channel<ObservedContainer> _news = Channel.CreateBounded<ObservedContainer>(new BoundedChannelOptions(NewsMax) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly CancellationTokenSource _closed = new();
 
@@ -47,7 +52,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
         List<ObservedContainer> seen = [];
         if (Directory.Exists(sandboxRoot))
             foreach (var path in Directory.EnumerateDirectories(sandboxRoot))
-                if (InstanceId.TryParse(Path.GetFileName(path), out var id) && Of(id) is { } record) seen.Add(Observe(record));
+                if (InstanceId.TryParse(Path.GetFileName(path), out var id) && !_preparing.ContainsKey(id) && Of(id) is { } record) seen.Add(Observe(record));
         return Task.FromResult<IReadOnlyList<ObservedContainer>>(seen);
     }
 
@@ -57,13 +62,27 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
         if (Of(assignment.Id) is { Process: not null } there) return new StartOutcome.Started(Observe(there));
         var user = assignment.App.User is { } name ? SystemUser.Find(name) : null;
         if (Refusal(assignment, user) is { } why) return new StartOutcome.Refused(TerminalState.Failed, why);
+        if (TaskSecrets.Refusal(assignment) is { } inaccessible) return inaccessible;
         try
         {
+            _preparing[assignment.Id] = 0;
+            await PrepareAsync(assignment, sandbox, user, progress, cancelled).ConfigureAwait(false);
             return new StartOutcome.Started(await LaunchAsync(assignment, sandbox, user).ConfigureAwait(false));
+        }
+        catch (Exception e) when (e is FetchFailedException || (e is OperationCanceledException && cancelled.IsCancellationRequested))
+        {
+            sandbox.Remove();
+            return e is FetchFailedException
+                ? new StartOutcome.Refused(TerminalState.Failed, e.Message)
+                : new StartOutcome.Refused(TerminalState.Killed, "Task was killed before it was started");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or System.ComponentModel.Win32Exception or TimeoutException)
         {
             return new StartOutcome.Refused(TerminalState.Failed, $"The process could not be started: {e.Message}");
+        }
+        finally
+        {
+            _preparing.TryRemove(assignment.Id, out _);
         }
     }
 
@@ -158,9 +177,25 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
             : null;
     }
 
-    private async Task<ObservedContainer> LaunchAsync(Assignment assignment, Sandbox sandbox, SystemUser? user)
+    /// <summary>The record comes first: a sandbox that a crash leaves half filled is listed, and so is removed or filled anew.</summary>
+    private async Task PrepareAsync(Assignment assignment, Sandbox sandbox, SystemUser? user, IProgress<string> progress, CancellationToken cancelled)
     {
         sandbox.Create();
+        sandbox.Write(new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null));
+        (uint, uint)? owner = user is null ? null : (user.Id, user.Group);
+        if (!assignment.App.Fetch.IsEmpty) await fetcher.FetchAsync(assignment, sandbox.Directory, owner, progress, cancelled).ConfigureAwait(false);
+        try
+        {
+            TaskSecrets.WriteInto(sandbox.Directory, assignment, owner);
+        }
+        catch (ArchiveRefusedException e)
+        {
+            throw new FetchFailedException($"The secret's file cannot be written: {e.Message}", e);
+        }
+    }
+
+    private async Task<ObservedContainer> LaunchAsync(Assignment assignment, Sandbox sandbox, SystemUser? user)
+    {
         foreach (var volume in assignment.App.Container?.Volumes.OfType<HostVolume>() ?? [])
             if (!volume.ContainerPath.StartsWith('/') && !Path.Exists(Path.Combine(sandbox.Directory, volume.ContainerPath)))
                 File.CreateSymbolicLink(Path.Combine(sandbox.Directory, volume.ContainerPath), volume.HostPath);
@@ -171,7 +206,6 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
         }
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);
         var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null);
-        sandbox.Write(record);
 
         using var launcher = new Process { StartInfo = StartInfoOf(assignment, sandbox, user) };
         launcher.Start();
@@ -205,6 +239,7 @@ internal sealed partial class ProcessRuntime(string sandboxRoot, LocalVolumes vo
         start.Environment["MESOS_SANDBOX"] = start.Environment["MESOS_DIRECTORY"] = sandbox.Directory;
         foreach (var (key, value) in assignment.Env)
             if (key is not ("MESOS_SANDBOX" or "MESOS_DIRECTORY") && key.Length > 0 && !key.Contains('=')) start.Environment[key] = value;
+        foreach (var (key, value) in assignment.Secrets?.Env ?? EquatableMap.Empty) start.Environment[key] = value;
         return start;
     }
 

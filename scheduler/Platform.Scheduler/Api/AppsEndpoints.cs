@@ -7,6 +7,9 @@ namespace Platform.Scheduler.Api;
 /// <summary>/v2/apps (contract 1.4), without the tasks below an app.</summary>
 internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
 {
+    /// <summary>Null where there is no artifact store: <c>storeUrls</c> are refused then.</summary>
+    public StoreUrlsDoor? Copies { get; set; }
+
     public Answer List(Call call)
     {
         var query = call.Query;
@@ -64,7 +67,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         var (body, refusal) = await call.ReadAppAsync().ConfigureAwait(false);
         if (refusal is not null) return refusal;
         var command = new Command.CreateApp(body, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.AppWritten) };
-        var (accepted, refused) = await door.AskAsync(call, command, GroupOf(body)).ConfigureAwait(false);
+        var (accepted, refused) = await AskAsync(call, command, GroupOf(body), body).ConfigureAwait(false);
         if (refused is not null) return refused;
         var stored = accepted.Events.Items.OfType<SchedulerEvent.DeploymentStarted>().Single().Set.Items.Single();
         return Answer.Of(201, writer => AppInfoJson.WriteCreated(writer, stored, accepted.Reply.Deployment!)) with
@@ -86,7 +89,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         {
             Origin = call.Origin(ChangeKind.AppWritten),
         };
-        var (accepted, refused) = await door.AskAsync(call, command, id.Parent).ConfigureAwait(false);
+        var (accepted, refused) = await AskAsync(call, command, id.Parent, body).ConfigureAwait(false);
         if (refused is not null) return refused;
         return accepted.Reply.Created
             ? Answer.Deployment(accepted.Reply, 201) with { Location = call.UrlOf(id) }
@@ -103,7 +106,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         {
             Origin = call.Origin(ChangeKind.Other),
         };
-        var (accepted, refused) = await door.AskAsync(call, command, AppId.Root).ConfigureAwait(false);
+        var (accepted, refused) = await AskAsync(call, command, AppId.Root, body.EnumerateArray()).ConfigureAwait(false);
         return refused ?? Answer.Deployment(accepted.Reply);
     }
 
@@ -135,6 +138,17 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         var id = app.Definition.Id;
         var (accepted, refused) = await door.AskAsync(call, command(id), id.Parent).ConfigureAwait(false);
         return refused ?? Answer.Deployment(accepted.Reply);
+    }
+
+    /// <param name="bodies">The apps' own, whose <c>storeUrls</c> are copied first.</param>
+    private async Task<(Decision.Accepted Accepted, Answer? Refusal)> AskAsync(Call call, Command command, AppId group, params IEnumerable<JsonElement> bodies)
+    {
+        if (Copies is not null)
+        {
+            (command, var refusal) = await Copies.ResolveAsync(call, command, bodies).ConfigureAwait(false);
+            if (refusal is not null) return (null!, refusal);
+        }
+        return await door.AskAsync(call, command, group).ConfigureAwait(false);
     }
 
     private Answer Infos(string name, Call call, IEnumerable<AppState> apps)

@@ -82,8 +82,11 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public string UrlOf(AppId app) => UrlOf("/v2/apps", app);
 
     /// <param name="collection">Where resources of its kind are: <c>/v2/apps</c>, <c>/v2/groups</c>.</param>
-    public string UrlOf(string collection, AppId id) =>
-        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}{collection}{id.Path}";
+    public string UrlOf(string collection, AppId id) => $"{Root}{collection}{id.Path}";
+
+    public string UrlOfArtifact(string path) => $"{Root}/v2/artifacts/{string.Join('/', path.Split('/').Select(Uri.EscapeDataString))}";
+
+    private string Root => $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}";
 
     public static string LeaderOf(HttpContext http, ApiOptions options)
     {
@@ -127,6 +130,17 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
 
     private async Task<(JsonElement Body, Answer? Refusal)> ReadJsonAsync(long bytesMax)
     {
+        var (bytes, refusal) = await ReadBytesAsync(bytesMax).ConfigureAwait(false);
+        if (refusal is not null) return (default, refusal);
+        // Never disposed: the command that carries it may wait in the inbox longer than its caller does.
+        return AppJson.TryParseBody(bytes, out var document, out var message, out var why)
+            ? (document.RootElement, null)
+            : (default, Answer.Unparsable(message, why));
+    }
+
+    /// <summary>The whole body, whatever it is, or the refusal.</summary>
+    public async Task<(ReadOnlyMemory<byte> Body, Answer? Refusal)> ReadBytesAsync(long bytesMax)
+    {
         // Ours is the limit, and ours the answer: Kestrel's own would end the connection without a word of JSON.
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature) feature.MaxRequestBodySize = null;
         if (http.Request.ContentLength > bytesMax)
@@ -144,12 +158,8 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
             reader.AdvanceTo(read.Buffer.End);
             BodyBytes = bytes.WrittenCount;
             if (bytes.WrittenCount > bytesMax) return (default, await DiscardAsync(bytes.WrittenCount, bytesMax).ConfigureAwait(false));
-            if (read.IsCompleted) break;
+            if (read.IsCompleted) return (bytes.WrittenMemory, null);
         }
-        // Never disposed: the command that carries it may wait in the inbox longer than its caller does.
-        return AppJson.TryParseBody(bytes.WrittenMemory, out var document, out var message, out var why)
-            ? (document.RootElement, null)
-            : (default, Answer.Unparsable(message, why));
     }
 
     /// <summary>A client that is still sending reads no answer, and a closed socket would take the answer with it:

@@ -11,7 +11,7 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. EventRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. EventRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -91,6 +91,24 @@ public sealed partial class RestApi
         Get("/v2/queue", "What waits to be launched, and why", _queue.List) with { Query = ["embed"] },
         Delete("/v2/queue/{id...}/delay", "Launch without waiting for the backoff to end", (call, at) => _queue.ResetDelayAsync(call, at.Id))
             with { Statuses = [204, 404] },
+    ];
+
+    private IEnumerable<Route> StoreRoutes() =>
+    [
+        Post("/v2/artifacts", "Store an artifact under its file's name", (call, _) => _artifacts.PostAsync(call))
+            with { Body = "ArtifactForm", Statuses = [200, 201, 400, 422, 507] },
+        Get("/v2/artifacts/{path...}", "An artifact", (call, at) => _artifacts.Get(call, at.Id)) with { Statuses = [200, 206, 304, 404, 416, 422] },
+        Post("/v2/artifacts/{path...}", "Store an artifact", (call, at) => _artifacts.PutAsync(call, at.Id))
+            with { Body = "ArtifactForm", Statuses = [200, 201, 400, 422, 507] },
+        Put("/v2/artifacts/{path...}", "Store an artifact", (call, at) => _artifacts.PutAsync(call, at.Id))
+            with { Body = "ArtifactForm", Statuses = [200, 201, 400, 422, 507] },
+        Delete("/v2/artifacts/{path...}", "Remove an artifact; one that is not there is removed already", (_, at) => Task.FromResult(_artifacts.Delete(at.Id)))
+            with { Statuses = [200, 422] },
+        Get("/v2/secrets", "The secrets' names; never a value", SecretsEndpoints.List),
+        Get("/v2/secrets/{path...}", "When a secret was changed; never its value", (call, at) => SecretsEndpoints.Get(call, at.Id)) with { Statuses = [200, 404] },
+        Put("/v2/secrets/{path...}", "Store a secret: its value as it is, or as JSON", (call, at) => _secrets.PutAsync(call, at.Id))
+            with { Body = "SecretValue", Statuses = [200, 201, 400, 413, 422] },
+        Delete("/v2/secrets/{path...}", "Remove a secret", (call, at) => _secrets.DeleteAsync(call, at.Id)) with { Statuses = [200, 404] },
     ];
 
     private IEnumerable<Route> EventRoutes() =>

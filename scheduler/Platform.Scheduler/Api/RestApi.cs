@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Scheduler.Metrics;
+using Platform.Scheduler.Secrets;
 
 namespace Platform.Scheduler.Api;
 
@@ -24,11 +25,13 @@ public sealed partial class RestApi : IDisposable
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly EventStream _events;
+    private readonly ArtifactsEndpoints _artifacts;
+    private readonly SecretsEndpoints _secrets;
     private readonly EventSubscriptionEndpoints _subscriptions;
     private readonly ServerEndpoints _server;
     private readonly ApiRoutes _routes;
 
-    public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
+    public RestApi(SchedulerLoop loop, ApiOptions options, ApiStores stores, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
     {
         (_loop, _options, _hub, _time, _logger) = (loop, options, hub, time, logger);
         _meters = new SchedulerMeters(loop, hub, time);
@@ -41,6 +44,9 @@ public sealed partial class RestApi : IDisposable
         _events = new EventStream(hub, _meters, time);
         _subscriptions = new EventSubscriptionEndpoints(door, time);
         _server = new ServerEndpoints(_meters);
+        _artifacts = new ArtifactsEndpoints(stores.Artifacts);
+        _secrets = new SecretsEndpoints(door, stores.Secrets);
+        _apps.Copies = new StoreUrlsDoor(stores.Copies, options);
         _routes = new ApiRoutes(Routes());
     }
 
@@ -102,6 +108,10 @@ public sealed partial class RestApi : IDisposable
         catch (BadHttpRequestException e)
         {
             await ApologiseAsync(http, Answer.Message(e.StatusCode, e.Message)).ConfigureAwait(false);
+        }
+        catch (SecretsKeyException e)
+        {
+            await ApologiseAsync(http, Answer.Message(503, e.Message)).ConfigureAwait(false);
         }
         catch (SchedulerUnavailableException e)
         {

@@ -4,6 +4,7 @@ using Platform.Discovery;
 using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Protocol;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Link;
@@ -18,6 +19,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private readonly SchedulerLoop _loop;
     private readonly EndpointFeed _feed;
+    private readonly SecretVault _secrets;
     private readonly ILogger<AgentGateway> _logger;
     private readonly long _term;
     private readonly Lock _sessionsLock = new();
@@ -25,8 +27,9 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     private readonly CancellationTokenSource _closing = new();
     private long _lastSession;
 
-    public AgentGateway(SchedulerLoop loop, ILogger<AgentGateway> logger)
+    public AgentGateway(SchedulerLoop loop, SecretVault secrets, ILogger<AgentGateway> logger)
     {
+        _secrets = secrets;
         _loop = loop;
         _logger = logger;
         var state = loop.Current.State;
@@ -126,6 +129,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         var upsert = wanted.Where(w => !session.Sent.TryGetValue(w.Instance.Id, out var sent) || sent != w.Goal)
             .Select(w => Projections.AssignmentOf(state, w.Instance, w.Goal, (instance, app) =>
                 EnvironmentBuilder.Build(app, instance.Id, instance.Node, node.Description.Address, instance.HostPorts, services)))
+            .Select(a => a with { Secrets = _secrets.Reveal(state, a.App) }) // at the moment of sending, and kept nowhere
             .ToEquatableArray();
         var now = wanted.Select(w => w.Instance.Id).ToHashSet();
         var remove = session.Sent.Keys.Where(id => !now.Contains(id)).ToEquatableArray();

@@ -54,6 +54,19 @@ public sealed class AgentCodecTests
     }
 
     [Fact]
+    public void Secrets_travel_over_the_link_and_reach_no_disk_and_no_text()
+    {
+        var secrets = new RevealedSecrets(EquatableMap.From([new("DB", "hunter2")]), EquatableMap.From([new("/key", "hunter2")]), ["gone"]);
+        var assignment = new Assignment(Id, 7, Goal.Run, App(), [31000], EquatableMap.Empty) { Secrets = secrets };
+        var desired = new DesiredState(1, true, 8, [assignment, assignment with { Secrets = null }], default);
+        Assert.Equal(desired, AgentCodec.Decode(Through(AgentCodec.Encode(desired)).Desired));
+
+        Assert.DoesNotContain("hunter2", JsonSerializer.Serialize(assignment, AgentCodec.Json), StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", assignment.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", desired.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Report()
     {
         var report = new AgentReport(3, true,

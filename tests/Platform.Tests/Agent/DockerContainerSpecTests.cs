@@ -41,6 +41,14 @@ public sealed class DockerContainerSpecTests
     public void Bridge_Golden() => Golden("bridge", SpecOf(Bridge(), Site).Spec!);
 
     [Fact]
+    public void ArtifactsAndSecrets_Golden() => Golden("artifacts-and-secrets", SpecOf(AgentWorld.Assign(3, app: x => x with
+    {
+        Cmd = "run",
+        Fetch = [FetchUri.Of("http://h/a.tgz")],
+        Container = x.Container! with { PortMappings = default },
+    }) with { Secrets = new RevealedSecrets(EquatableMap.From([new("DB", "s3cret")]), EquatableMap.From([new("/etc/key", "k"), new("in/sandbox", "l")]), default) }, Site).Spec!);
+
+    [Fact]
     public void Host_Golden() => Golden("host", SpecOf(AgentWorld.Assign(2, app: x => x with
     {
         Network = NetworkMode.Host,

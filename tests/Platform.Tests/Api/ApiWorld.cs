@@ -14,8 +14,11 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Platform.Model;
+using Platform.Protocol.Transfer;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
+using Platform.Scheduler.Artifacts;
+using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
 
@@ -45,6 +48,7 @@ internal sealed class ApiWorld : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
     private readonly List<NodeId> _nodes = [];
+    private readonly HttpDownload _download = new(forbidPrivate: false);
 
     private ApiWorld(DirectoryInfo directory, MoodyLog log, ClusterState state, ApiOptions options, SchedulerSettings settings)
     {
@@ -60,7 +64,10 @@ internal sealed class ApiWorld : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseUrls("http://127.0.0.1:0");
         _app = builder.Build();
-        Rest = new RestApi(Loop, options, Hub, Clock, NullLogger<RestApi>.Instance);
+        Artifacts = new ArtifactStore(Path.Combine(directory.FullName, "artifacts"), ArtifactBytesMax);
+        Secrets = SecretVault.Open(Path.Combine(directory.FullName, "secrets.key"), state);
+        Rest = new RestApi(
+            Loop, options, new ApiStores(Artifacts, new ArtifactCopies(Artifacts, _download), Secrets), Hub, Clock, NullLogger<RestApi>.Instance);
         Rest.Map(_app);
         _running = Loop.RunAsync(_stopping.Token);
     }
@@ -70,6 +77,11 @@ internal sealed class ApiWorld : IAsyncDisposable
     public EventHub Hub { get; }
     public EventCallbacks Callbacks { get; }
     public RestApi Rest { get; }
+
+    public const long ArtifactBytesMax = 4 << 20;
+    public ArtifactStore Artifacts { get; }
+    public SecretVault Secrets { get; }
+    public string Folder => _directory.FullName;
     public ConcurrentQueue<Folded> Published { get; } = new();
     public HttpClient Http { get; } = new();
     public ClusterState State => Loop.Current.State;
@@ -233,6 +245,7 @@ internal sealed class ApiWorld : IAsyncDisposable
         Rest.Dispose();
         Hub.Dispose();
         Http.Dispose();
+        _download.Dispose();
         await _log.DisposeAsync();
         _directory.Delete(recursive: true);
     }

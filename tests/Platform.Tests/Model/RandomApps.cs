@@ -46,6 +46,8 @@ internal static class RandomApps
         from placement in Gen.Select(Constraint.Array[0, 3], Id.Array[0, 3], Gen.Bool, Gen.Select(Amount, Gen.Double[1, 5], Amount))
         from strategies in Gen.Select(Gen.Select(Share, Share), Amount, Pick.Of(KillSelection.YoungestFirst, KillSelection.OldestFirst), Unreachable, Gen.Bool)
         from versions in Gen.Select(Version, Version, Version)
+        from artifacts in Gen.Select(Label, Gen.Bool, Gen.Bool, Gen.Bool, Name).Array[0, 3]
+        from secrets in Gen.Select(Label, Label).Array[0, 3]
         select new AppDefinition
         {
             Id = basics.Item1,
@@ -53,6 +55,9 @@ internal static class RandomApps
             Args = command.Item3 == 0 ? default : command.Item2.ToEquatableArray(),
             User = command.Item4,
             Env = EquatableMap.From(basics.Item2),
+            Fetch = artifacts.Select(x => new FetchUri($"http://h/{x.Item1}.tgz", x.Item2, x.Item3, x.Item4, x.Item5)).ToEquatableArray(),
+            Secrets = EquatableMap.From(secrets.DistinctBy(x => x.Item1).Select(x => KeyValuePair.Create(x.Item1, x.Item2))),
+            EnvSecrets = EquatableMap.From(secrets.DistinctBy(x => x.Item1).Select(x => KeyValuePair.Create("S_" + x.Item1, x.Item1))),
             Labels = basics.Item3,
             Instances = basics.Item4,
             Resources = new Resources(basics.Item5.Item1, basics.Item5.Item2, basics.Item5.Item3),
@@ -60,7 +65,9 @@ internal static class RandomApps
             Constraints = placement.Item1.ToEquatableArray(),
             AcceptedResourceRoles = placement.Item3 ? ["*"] : default(EquatableArray<string>),
             Backoff = new Backoff(placement.Item4.Item1, placement.Item4.Item2, placement.Item4.Item3),
-            Container = container,
+            Container = container is { Image: not null }
+                ? container with { Volumes = container.Volumes.Concat(secrets.DistinctBy(x => x.Item1).Select(x => new SecretVolume($"/secret/{x.Item1}", x.Item1))).ToEquatableArray() }
+                : container,
             Dependencies = placement.Item2.Distinct().ToEquatableArray(),
             HealthChecks = checks.Where((x, i) => i == 0 || !x.IsMesosKind).ToEquatableArray(),
             Network = network,
@@ -126,7 +133,7 @@ internal static class RandomApps
 internal static class RandomJson
 {
     private static readonly Gen<string> Member = Pick.Of(
-        "id", "cmd", "args", "user", "env", "instances", "cpus", "mem", "disk", "gpus", "executor", "constraints", "fetch", "uris",
+        "id", "cmd", "args", "user", "env", "instances", "cpus", "mem", "disk", "gpus", "executor", "constraints", "fetch", "uris", "uri", "destPath", "source",
         "storeUrls", "backoffSeconds", "backoffFactor",
         "maxLaunchDelaySeconds", "container", "dependencies", "healthChecks", "readinessChecks", "check", "labels", "networks",
         "ports", "portDefinitions", "requirePorts", "ipAddress",

@@ -58,6 +58,8 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.AppTerminated(AppId.Parse("/old")) { At = At },
         new SchedulerEvent.EventSubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
         new SchedulerEvent.EventUnsubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
+        new SchedulerEvent.SecretStored("prod/db", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
+        new SchedulerEvent.SecretRemoved("prod/db") { At = At },
     ];
 
     private static IEnumerable<string> Names => typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!);
