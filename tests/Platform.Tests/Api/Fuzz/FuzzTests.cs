@@ -79,6 +79,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
             Statuses[response.StatusCode] = Statuses.GetValueOrDefault(response.StatusCode) + 1;
             var status = (int)response.StatusCode;
             if (status is < 200 or > 299 and < 400 or > 499) throw new BrokenException($"answered {status}: {body}");
+            if (body.Contains(GoodBodies.SecretMark, StringComparison.Ordinal)) throw new BrokenException($"answered {status} with a secret in it: {body}");
             var isJson = response.Content.Headers.ContentType?.MediaType == "application/json";
             if (status < 300)
             {

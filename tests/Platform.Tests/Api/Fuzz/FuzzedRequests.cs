@@ -81,7 +81,7 @@ internal sealed class FuzzedRequests
         34 => Send(_chance.Hits(0.5) ? "PATCH" : "DELETE", $"/v2/groups{Id()}", GoodBodies.Groups),
         35 => Send("POST", "/v2/pods", GoodBodies.Pods),
         36 => Send(_chance.Hits(0.8) ? "PUT" : "DELETE", $"/v2/pods{Id()}", GoodBodies.Pods),
-        37 => Send(_chance.Of(["POST", "PUT", "DELETE"]), $"/v2/{_chance.Of(["secrets", "artifacts"])}{Id()}", GoodBodies.Small),
+        37 => _chance.Hits(0.5) ? Form() : Send(_chance.Of(["PUT", "PUT", "DELETE"]), $"/v2/secrets{Id()}", GoodBodies.Secrets),
         38 => Send(_chance.Of(["POST", "DELETE"]), _chance.Of(["/v2/eventSubscriptions?callbackUrl=http://127.0.0.1:1/e", "/v2/eventSubscriptions", "/logging"]), GoodBodies.Small),
         _ => Send(_chance.Of(["GET", "PURGE", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"]), $"/v2/{_chance.Of(["apps", "tasks", "queue", "deployments", "info", "nothing", "groups"])}{Id()}", GoodBodies.Small),
     };
@@ -93,6 +93,18 @@ internal sealed class FuzzedRequests
         if (_chance.Hits(0.35)) path += (path.Contains('?', StringComparison.Ordinal) ? "&" : "?") + _chance.Of(Queries);
         return new FuzzedRequest(
             method, path, body, _chance.Hits(0.9) ? "application/json" : _chance.Of(ContentTypes), IsChunked: _chance.Hits(0.1), _chance.Hits(0.05) ? _chance.Of(Headers) : null);
+    }
+
+    /// <summary>An artifact: no JSON, but parts between boundaries.</summary>
+    private FuzzedRequest Form()
+    {
+        var name = _chance.Hits(0.5) ? "a.txt" : _chance.Of(OddPaths);
+        var form = $"--x\r\nContent-Disposition: form-data; name=\"{(_chance.Hits(0.9) ? "file" : "other")}\"; filename=\"{name}\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x--\r\n";
+        var bytes = Encoding.UTF8.GetBytes(form);
+        var method = _chance.Of(["POST", "PUT", "DELETE"]);
+        return new FuzzedRequest(
+            method, $"/v2/artifacts{(_chance.Hits(0.3) ? "" : Id())}", _chance.Hits(0.5) ? bytes : _mutations.Damage(bytes), _chance.Hits(0.8) ? "multipart/form-data; boundary=x" : _chance.Of(ContentTypes),
+            IsChunked: _chance.Hits(0.2), null);
     }
 
     private string Id() => _chance.Hits(0.12) ? _chance.Of(OddPaths)

@@ -52,8 +52,13 @@ internal static class GoodBodies
          "volumes":[{"name":"v"}],"scheduling":{"backoff":{"backoff":1,"backoffFactor":1.1,"maxLaunchDelay":9},"upgrade":{"minimumHealthCapacity":1,"maximumOverCapacity":1},"placement":{"constraints":[{"fieldName":"hostname","operator":"UNIQUE"}]}}}
         """);
 
+    /// <summary>In the values of secrets and nowhere else: no answer may hold it.</summary>
+    public const string SecretMark = "5ecret-7f3e";
+
+    public static readonly IReadOnlyList<JsonTree> Secrets = Parsed($$"""{"value":"{{SecretMark}}"}""", $"\"{SecretMark}\"");
+
     public static readonly IReadOnlyList<JsonTree> Small = Parsed(
-        """{"value":"secret"}""", """{"logger":"platform","level":"debug","durationSeconds":1}""", """{"callbackUrl":"http://127.0.0.1:1/e"}""", """{"ids":["x"]}""", "\"text\"", "7");
+        """{"logger":"platform","level":"debug","durationSeconds":1}""", """{"callbackUrl":"http://127.0.0.1:1/e"}""", """{"ids":["x"]}""", "\"text\"", "7");
 
     public static IReadOnlyList<JsonTree> All { get; } = [.. Apps, .. Updates, .. Lists, .. Groups, .. Pods, .. Small];
 

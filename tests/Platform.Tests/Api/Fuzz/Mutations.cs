@@ -103,7 +103,7 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
     }
 
     /// <summary>What goes wrong below JSON: on the way, or by another encoding.</summary>
-    private byte[] Damage(byte[] bytes)
+    public byte[] Damage(byte[] bytes)
     {
         switch (chance.Below(13))
         {
@@ -118,7 +118,7 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
             case 8: return [.. bytes, .. "// and so on"u8];
             case 9: return [];
             case 10: return [.. " \r\n\t"u8];
-            case 11: return [.. bytes[..^1], (byte)',', bytes[^1]];
+            case 11 when bytes.Length > 0: return [.. bytes[..^1], (byte)',', bytes[^1]];
             default:
                 var at = chance.Below(bytes.Length + 1);
                 return [.. bytes[..at], .. Enumerable.Range(0, 1 + chance.Below(6)).Select(_ => (byte)chance.Below(256)), .. bytes[at..]];
