@@ -10,6 +10,9 @@ internal static partial class AppRules
     private const string CommandRule = "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.";
     private static readonly string[] SubResources = ["restart", "tasks", "versions"];
 
+    /// <summary>Those below which the API has resources again, one for each name.</summary>
+    private static readonly string[] Collections = ["tasks", "versions"];
+
     public static void Check(AppDefinition app, string portsPath, ProblemList rules)
     {
         CheckId(app.Id, rules);
@@ -41,6 +44,8 @@ internal static partial class AppRules
     {
         if (id.IsRoot) rules.Add("/id", "must not be the root path '/'");
         else if (SubResources.Contains(id.Segments[^1])) rules.Add("/id", $"must not end in '{id.Segments[^1]}': /v2/apps{id} is a resource of the API");
+        else if (id.Segments.Count > 1 && Collections.Contains(id.Segments[^2])) // it could be made, and neither read nor deleted
+            rules.Add("/id", $"must not be in '{id.Segments[^2]}': /v2/apps{id} is a resource of the API");
     }
 
     private static void CheckCommand(AppDefinition app, ProblemList rules)

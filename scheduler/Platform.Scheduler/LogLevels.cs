@@ -15,6 +15,11 @@ public readonly record struct LoggerLevel(string Logger, LogLevel Level, bool In
 public sealed class LogLevels(TimeProvider time) : IDisposable
 {
     public const string Root = "ROOT";
+    public const int NameLengthMax = 255;
+    public const int LoggersMax = 1000;
+
+    /// <summary>A change for longer than this is one for good; timers end not far beyond.</summary>
+    public static readonly TimeSpan DurationMax = TimeSpan.FromDays(30);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, (ITimer Timer, LogLevel? Before)> _endings = new(StringComparer.Ordinal);
@@ -29,11 +34,13 @@ public sealed class LogLevels(TimeProvider time) : IDisposable
     public IEnumerable<LoggerLevel> All => _own.Keys.Concat(_effective.Keys).Distinct().Order(StringComparer.Ordinal)
         .Select(name => new LoggerLevel(name, LevelOf(name), !_own.ContainsKey(name)));
 
+    /// <summary>False, and nothing has changed, if too many loggers have a level of their own.</summary>
     /// <param name="duration">After this the logger is as it was before; null = for good.</param>
-    public void Set(string logger, LogLevel level, TimeSpan? duration)
+    public bool TrySet(string logger, LogLevel level, TimeSpan? duration)
     {
         lock (_lock)
         {
+            if (_own.Count >= LoggersMax && !_own.ContainsKey(logger)) return false;
             LogLevel? before = _own.TryGetValue(logger, out var own) ? own : null;
             if (_endings.Remove(logger, out var ending))
             {
@@ -42,6 +49,7 @@ public sealed class LogLevels(TimeProvider time) : IDisposable
             }
             Change(_own.SetItem(logger, level));
             if (duration is { } length) _endings[logger] = (time.CreateTimer(_ => Restore(logger), null, length, Timeout.InfiniteTimeSpan), before);
+            return true;
         }
     }
 

@@ -268,7 +268,8 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         foreach (var original in deployment.OriginalGroups)
             if (original.Definition is { } group) SetGroup(group);
             else RemoveGroup(original.Group);
-        foreach (var original in deployment.Originals)
+        // Only what it changes is undone: an app that its body named and left as it was may have been changed or deleted by others since.
+        foreach (var original in deployment.Originals.Where(o => deployment.Affects(o.App)))
             if (original.Definition is { } definition) Set(definition);
             else if (state.App(original.App) is not null) Remove(original.App);
     }

@@ -18,27 +18,29 @@ public static class Placement
         Offer? best = null;
         EquatableArray<int> bestPorts = default;
         Score bestScore = default;
+        ulong? bestLot = null;
         var refusals = new List<NoFit>();
         var seed = Hash(HashStart, id.Text);
         var declared = app.Ports;
         var runtime = Runtime(app);
         foreach (var offer in offers)
         {
+            // A node that would not be chosen anyway need not say whether it could be: refusals count only where there is no node at all.
+            var score = new Score(beside.CountOn(offer.Node.Id), offer.Load);
+            if (best is not null && !IsBetter(score, offer)) continue;
             if (Refusal(app, runtime, offer, beside) is { } refusal)
             {
                 refusals.Add(refusal);
                 continue;
             }
-            var score = new Score(beside.CountOn(offer.Node.Id), offer.Load);
-            if (best is not null && !IsBetter(score, offer, bestScore, best)) continue;
             var (ports, portless) = offer.DrawPorts(declared);
             if (portless is not null) refusals.Add(portless);
-            else (best, bestPorts, bestScore) = (offer, ports, score);
+            else (best, bestPorts, bestScore, bestLot) = (offer, ports, score, null);
         }
 
         // Few of the same app first, then little load, then by lot, which is drawn only when it decides.
-        bool IsBetter(Score a, Offer on, Score b, Offer other) => a.OfSameApp != b.OfSameApp ? a.OfSameApp < b.OfSameApp
-            : a.Load < b.Load || (a.Load <= b.Load && Hash(seed, on.Node.Id.Name) < Hash(seed, other.Node.Id.Name));
+        bool IsBetter(Score a, Offer on) => a.OfSameApp != bestScore.OfSameApp ? a.OfSameApp < bestScore.OfSameApp
+            : a.Load < bestScore.Load || (a.Load <= bestScore.Load && Hash(seed, on.Node.Id.Name) < (bestLot ??= Hash(seed, best!.Node.Id.Name)));
 
         return best is null ? new Outcome.Refused(refusals.ToEquatableArray()) : new Outcome.Placed(best, bestPorts);
     }

@@ -44,14 +44,15 @@ internal sealed class Checks(World world)
         var apps = new HashSet<AppId>();
         foreach (var folded in step.Events)
         {
+            if (!world.IsLarge) DeploymentChecks.Check(folded);
             switch (folded.Event)
             {
-                case SchedulerEvent.InstanceStopRequested x: CheckCapacity(folded, x); break;
                 case SchedulerEvent.InstancePlaced x: apps.Add(x.App); break;
                 case SchedulerEvent.DeploymentStarted x: apps.UnionWith(x.Set.Select(d => d.Id)); break;
                 default: break;
             }
         }
+        if (!world.IsLarge && world.Scheduler.Brain!.NextLookAt != DateTimeOffset.MinValue) DeploymentChecks.CheckIdle(_state);
         foreach (var node in step.DirtyNodes) CheckNode(node);
         foreach (var app in apps) CheckConstraints(app);
         foreach (var change in step.EndpointChanges.OfType<EndpointChange.EndpointSet>()) CheckReady(change.Endpoint);
@@ -125,9 +126,9 @@ internal sealed class Checks(World world)
         }
     }
 
-    public void Asked(AppId app, bool mayRemove)
+    public void Asked(AppId app, bool mayRemove, bool mayMake)
     {
-        if (_expected.TryGetValue(app, out var expected)) (expected.MayGo, expected.MayCome) = (expected.MayGo || mayRemove, expected.MayCome || !mayRemove);
+        if (_expected.TryGetValue(app, out var expected)) (expected.MayGo, expected.MayCome) = (expected.MayGo || mayRemove, expected.MayCome || mayMake);
     }
 
     /// <summary>A rollback is asked for, which may make the app anything it was.</summary>
@@ -167,19 +168,6 @@ internal sealed class Checks(World world)
             Promise(live.Count == live.Select(i => i.Node).Distinct().Count(), $"{id} has two instances on one node", id.Path);
         if (id == Workload.TwoARack)
             Promise(live.CountBy(i => _state.Nodes[i.Node].Description.Attributes["rack"]).All(c => c.Value <= 2), $"{id} has three instances in one rack", id.Path);
-    }
-
-    /// <summary>A healthy one that we stop of our own accord leaves as many as the app's upgrade strategy asks for.</summary>
-    private void CheckCapacity(Folded folded, SchedulerEvent.InstanceStopRequested stop)
-    {
-        if (stop.Reason is not (StopReason.Replaced or StopReason.Scaled) || folded.Before.Instance(stop.Instance) is not { } instance) return;
-        var app = folded.Before.Apps[instance.App];
-        bool Healthy(Instance i) => !i.IsStopping && app.IsReady(i) && folded.Before.IsReachable(i);
-        if (!Healthy(instance)) return;
-        var left = app.Instances.Values.Count(Healthy) - 1;
-        var dip = app.Definition.IsResident ? 1 : 0; // its successor needs its volume, so it goes first
-        var least = -dip + (int)Math.Ceiling(app.Definition.Instances * app.Definition.UpgradeStrategy.MinimumHealthCapacity - 1e-9);
-        Promise(left >= least, $"stopping {stop.Instance} leaves {left} healthy instances of {instance.App}, {least} must stay", instance.App.Path);
     }
 
     private void CheckReady(Endpoint endpoint)

@@ -22,8 +22,71 @@ internal sealed class Workload(World world)
     private void Next()
     {
         if (world.Calm) return;
-        if (world.Scheduler.IsAlive) Act();
+        if (world.Scheduler.IsAlive)
+            if (world.IsAboutDeployments) Deploy();
+            else Act();
         world.Clock.After(world.Chance.Hits(0.2) ? world.Chance.Seconds(0.01, 0.2) : world.Chance.Seconds(0.5, 12), Next);
+    }
+
+    /// <summary>Several apps that lean on each other in one change, and whatever may come in between.</summary>
+    private void Deploy()
+    {
+        var state = world.Scheduler.State;
+        var app = AnyApp();
+        var force = world.Chance.Hits(0.5);
+        var instances = state.Apps.TryGetValue(app, out var known) ? known.Instances.Keys.ToList() : [];
+        switch (world.Chance.Below(20))
+        {
+            case < 6: WriteSeveral(force); break;
+            case < 7: WriteRoot(force); break;
+            case < 9: Send(app, Put(app, $$"""{"instances":{{world.Chance.Below(5)}}}""", force)); break;
+            case < 11: Send(app, new Command.RestartApp(app, force) { Origin = ChangeOrigin.Internal }); break;
+            case < 13 when instances.Count > 0:
+                var killed = instances.Take(1 + world.Chance.Below(instances.Count)).ToEquatableArray();
+                Send(app, new Command.KillInstances(killed, app != Resident && world.Chance.Hits(0.6), force) { Origin = ChangeOrigin.Internal, Wipe = app == Resident && world.Chance.Hits(0.4) });
+                break;
+            case < 14: Send(app, new Command.DeleteApp(app, world.Chance.Hits(0.7)) { Origin = ChangeOrigin.Internal }, mayRemove: true); break;
+            case < 19 when !state.Deployments.IsEmpty: Cancel(world.Chance.Of(state.Deployments.Values.ToList()), world.Chance.Hits(0.4)); break;
+            default: Send(app, new Command.ResetDelay(app) { Origin = ChangeOrigin.Internal }); break;
+        }
+    }
+
+    private AppId AnyApp() => AppId.Parse($"/a{world.Chance.Below(Apps)}");
+
+    private void WriteSeveral(bool force)
+    {
+        var apps = Enumerable.Range(0, Apps).Where(_ => world.Chance.Hits(0.6)).Select(i => AppId.Parse($"/a{i}")).ToList();
+        if (apps.Count == 0) apps.Add(AnyApp());
+        var writes = apps.Select(a => new AppWrite(a, JsonDocument.Parse(world.Chance.Hits(0.2) ? $$"""{"instances":{{world.Chance.Below(4)}}}""" : Body(a)).RootElement)).ToEquatableArray();
+        Send(apps, new Command.WriteApps(writes, Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal }, mayRemove: false, mayMake: true);
+    }
+
+    /// <summary>A group is written whole: what is not in it any more goes, before what is new comes.</summary>
+    private void WriteRoot(bool force)
+    {
+        var all = Enumerable.Range(0, Apps).Select(i => AppId.Parse($"/a{i}")).ToList();
+        var kept = all.Where(_ => world.Chance.Hits(0.6)).Select(a => $$"""{"id":"{{a}}",{{Body(a).Trim()[1..]}}""");
+        var body = world.Chance.Hits(0.2) ? """{"scaleBy":0.7}""" : $$"""{"apps":[{{string.Join(',', kept)}}]}""";
+        Send(all, new Command.WriteGroup(AppId.Root, JsonDocument.Parse(body).RootElement, MayExist: true, force) { Origin = ChangeOrigin.Internal }, mayRemove: true, mayMake: true);
+    }
+
+    private void Cancel(Deployment deployment, bool force)
+    {
+        var touched = deployment.Affected.ToList();
+        foreach (var app in touched) world.Checks.MayChange(app);
+        Send(touched, new Command.CancelDeployment(deployment.Id, force) { Origin = ChangeOrigin.Internal }, mayRemove: true, mayMake: true);
+    }
+
+    /// <summary>When all is done, an app that no deployment changes takes an unforced change: nothing keeps it locked.</summary>
+    public static void CheckUnlocked(World world)
+    {
+        var state = world.Scheduler.State;
+        foreach (var (id, app) in state.Apps.Where(a => !state.DeploymentsOf(a.Key).Any()))
+            world.Scheduler.Ask(Put(id, $$"""{"instances":{{app.Definition.Instances}}}""", force: false), decision =>
+            {
+                if (decision is not Decision.Accepted) throw new PromiseBrokenException($"{id} takes no change, and no deployment holds it: {decision}", id.Path);
+            });
+        world.Clock.RunUntil(world.Clock.Now.AddSeconds(2));
     }
 
     private void Act()
@@ -53,14 +116,23 @@ internal sealed class Workload(World world)
     public static Command Put(AppId app, string body, bool force) => new Command.WriteApps(
         [new AppWrite(app, JsonDocument.Parse(body).RootElement)], Partial: true, MayCreate: true, force) { Origin = ChangeOrigin.Internal };
 
-    private void Send(AppId app, Command command, bool mayRemove = false)
+    private void Send(AppId app, Command command, bool mayRemove = false) => Send([app], command, mayRemove, mayMake: !mayRemove);
+
+    private void Send(List<AppId> apps, Command command, bool mayRemove, bool mayMake)
     {
-        world.Trace.Note($"asks for {app}", command is Command.WriteApps write ? write.Apps[0].Body : command);
-        world.Checks.Asked(app, mayRemove);
+        var names = string.Join(' ', apps);
+        world.Trace.Note($"asks for {names}", command switch
+        {
+            Command.WriteApps write => string.Join(' ', write.Apps.Select(a => a.Body)),
+            Command.WriteGroup write => write.Body,
+            _ => command,
+        });
+        foreach (var app in apps) world.Checks.Asked(app, mayRemove, mayMake);
         world.Scheduler.Ask(command, decision =>
         {
-            world.Trace.Note($"answer for {app}", decision is Decision.Refused refused ? refused.Rejection.Message : decision is null ? "none" : "accepted");
-            if (decision is Decision.Accepted) world.Checks.Acknowledged(app, world.Scheduler.State.App(app)?.Definition.Version);
+            world.Trace.Note($"answer for {names}", decision is Decision.Refused refused ? refused.Rejection.Message : decision is null ? "none" : "accepted");
+            if (decision is not Decision.Accepted) return;
+            foreach (var app in apps) world.Checks.Acknowledged(app, world.Scheduler.State.App(app)?.Definition.Version);
         });
     }
 
@@ -80,9 +152,11 @@ internal sealed class Workload(World world)
         {
             1 when world.Bug != SeededBug.ForgetUnique => """, "constraints":[["hostname","UNIQUE"]]""",
             2 => """, "constraints":[["rack","MAX_PER","2"]]""",
-            4 => """, "constraints":[["rack","GROUP_BY","2"]], "dependencies":["/a3"]""",
+            4 => """, "constraints":[["rack","GROUP_BY","2"]]""",
             _ => "",
         };
+        var dependencies = world.IsAboutDeployments ? Enumerable.Range(0, kind).Where(_ => world.Chance.Hits(0.4)).ToList() : kind == 4 ? [3] : [];
+        if (dependencies.Count > 0) constraint += $", \"dependencies\":[{string.Join(',', dependencies.Select(d => $"\"/a{d}\""))}]";
         var strategy = world.Chance.Below(4) switch
         {
             0 => """{"minimumHealthCapacity":0.5,"maximumOverCapacity":0}""",

@@ -47,6 +47,11 @@ internal sealed class World
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
     public bool IsLarge => _nodes.Count > LargeFrom;
 
+    /// <summary>Seeds with this bit stand for runs that are all about deployments; those without draw what they always drew.</summary>
+    public const ulong DeploymentsBit = 1UL << 62;
+
+    public bool IsAboutDeployments => (Seed & DeploymentsBit) != 0;
+
     /// <summary>The faults are over.</summary>
     public bool Calm { get; private set; }
 
@@ -80,6 +85,7 @@ internal sealed class World
         if (!Scheduler.IsAlive) Scheduler.Start();
         Clock.RunUntil(Clock.Now + calm);
         Checks.Converged();
+        Workload.CheckUnlocked(this);
         var (revision, actions) = (Log.Revision, Actions);
         Clock.RunUntil(Clock.Now.AddSeconds(60));
         Checks.Quiet(revision, actions);

@@ -78,9 +78,12 @@ internal sealed class ServerEndpoints(SchedulerMeters meters)
         var lasts = body.TryGetProperty("durationSeconds", out var duration) && duration.ValueKind != JsonValueKind.Null;
         if (lasts && duration.ValueKind != JsonValueKind.Number) problems.Add(new Problem("/durationSeconds", "error.expected.jsnumber"));
         else if (lasts && (!duration.TryGetInt32(out seconds) || seconds < 1)) problems.Add(new Problem("/durationSeconds", "error.min"));
+        else if (seconds > LogLevels.DurationMax.TotalSeconds) problems.Add(new Problem("/durationSeconds", "error.max"));
+        if (logger?.Length > LogLevels.NameLengthMax) problems.Add(new Problem("/logger", "error.maxLength"));
         if (problems.Count > 0) return Answer.WrongShape([.. problems]);
         var name = logger!.Equals(LogLevels.Root, StringComparison.OrdinalIgnoreCase) ? LogLevels.Root : logger;
-        call.Options.LogLevels.Set(name, level, lasts ? TimeSpan.FromSeconds(seconds) : null);
+        if (!call.Options.LogLevels.TrySet(name, level, lasts ? TimeSpan.FromSeconds(seconds) : null))
+            return Answer.Message(422, $"There are {LogLevels.LoggersMax} loggers with a level of their own, and no more are kept");
         return Answer.Of(200, writer =>
         {
             writer.WriteStartObject();

@@ -9,6 +9,19 @@ public sealed class AppsTests
 {
     private const string Web = """{"id":"/shop/web","cmd":"sleep 600","cpus":0.1,"mem":32,"instances":2,"labels":{"tier":"front","team":"a b"}}""";
 
+    /// <summary>Found by the fuzz: <c>DELETE /v2/apps/f/a/tasks/x</c> means a task, so an app of that name could never be deleted.</summary>
+    [Theory]
+    [InlineData("/f/a/tasks/x")]
+    [InlineData("/f/a/versions/x")]
+    [InlineData("/tasks/x")]
+    public async Task An_app_does_not_get_an_id_under_which_it_could_not_be_reached(string id)
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        var answer = (await world.PutAsync($"/v2/apps{id}", """{"cmd":"sleep 1"}""")).Must(HttpStatusCode.UnprocessableEntity);
+        Assert.Equal("/id", (string?)answer.Json["details"]![0]!["path"]);
+        Assert.Empty(world.State.Apps);
+    }
+
     [Fact]
     public async Task The_life_of_an_app_reads_as_the_contract_has_it()
     {

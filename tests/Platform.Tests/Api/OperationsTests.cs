@@ -103,6 +103,9 @@ public sealed class OperationsTests
         await using var world = await ApiWorld.StartAsync(nodes: 0);
         var refused = (await world.PostAsync("/logging", """{"level":"loud","durationSeconds":0}""")).Must(HttpStatusCode.UnprocessableEntity);
         Assert.Equal(["/durationSeconds", "/level", "/logger"], refused.Json["details"]!.AsArray().Select(d => d!["path"]!.GetValue<string>()).Order(StringComparer.Ordinal));
+        // Found by the fuzz: no timer lasts 68 years. And what is kept for each name has an end.
+        (await world.PostAsync("/logging", """{"logger":"platform","level":"debug","durationSeconds":2147483647}""")).Must(HttpStatusCode.UnprocessableEntity);
+        (await world.PostAsync("/logging", $$"""{"logger":"{{new string('a', 256)}}","level":"debug"}""")).Must(HttpStatusCode.UnprocessableEntity);
         (await world.PostAsync("/logging", "{")).Must(HttpStatusCode.BadRequest);
         (await world.PostAsync("/logging", "[]")).Must(HttpStatusCode.UnprocessableEntity);
     }

@@ -206,6 +206,23 @@ public sealed class DeploymentTests
         Assert.Empty(world.Settle().State.Deployments);
     }
 
+    /// <summary>Found by the simulator: an undo brought back an app that had been deleted meanwhile, for the change undone had named it without changing it.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Undoing_leaves_alone_what_the_change_had_left_as_it_was(bool deleted)
+    {
+        var world = World.With().App("/a").App("/b", instances: 0).Settle();
+        var scaled = world.Accept(new Command.WriteApps(
+            [new AppWrite(AppId.Parse("/a"), World.Json("""{"instances":2}""")), new AppWrite(AppId.Parse("/b"), World.Json("""{"instances":0}"""))],
+            Partial: true, MayCreate: true, Force: false) { Origin = ChangeOrigin.Internal });
+        world.Accept(deleted ? World.Delete("/b") : World.Put("/b", """{"instances":3}"""));
+        world.Accept(World.Cancel(scaled.Deployment!, force: false));
+        world.Settle();
+        Assert.Equal(1, world.Of("/a").Definition.Instances);
+        Assert.Equal(deleted ? null : 3, world.State.App(AppId.Parse("/b"))?.Definition.Instances);
+    }
+
     [Fact]
     public void Cancelling_what_does_not_run_is_not_found() => Assert.Equal(RejectCode.NotFound, World.With().Refuse(World.Cancel("nope", false)).Code);
 
