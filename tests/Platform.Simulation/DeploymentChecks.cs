@@ -30,13 +30,13 @@ internal static class DeploymentChecks
         }
     }
 
-    /// <summary>By an oracle of its own: the action's goal is reached.</summary>
+    /// <summary>By an oracle of its own: the action's goal is reached, its readiness checks included.</summary>
     public static bool IsDone(ClusterState state, DeploymentAction action)
     {
         if (action.Action == DeploymentActionKind.StartApplication || !state.Apps.TryGetValue(action.App, out var app)) return true;
         if (action.Action == DeploymentActionKind.StopApplication || app.Removing) return false;
         var there = app.Instances.Values.Where(state.IsReachable).ToList();
-        return there.Count == app.Definition.Instances && there.TrueForAll(i => !i.IsStopping && app.IsCurrent(i) && app.IsReady(i));
+        return there.Count == app.Definition.Instances && there.TrueForAll(i => !i.IsStopping && app.IsCurrent(i) && app.IsReady(i) && !i.AwaitsReadiness);
     }
 
     /// <summary>A deployment leaves the state by succeeding or by being ended with a reason, and in no other way.</summary>

@@ -33,6 +33,7 @@ public static class ContractEvents
             SchedulerEvent.EventSubscribed x => [Subscribed(x.ClientIp, x.CallbackUrl, e.At)],
             SchedulerEvent.EventUnsubscribed x => [Unsubscribed(x.ClientIp, x.CallbackUrl, e.At)],
             SchedulerEvent.ClusterFounded or SchedulerEvent.LaunchDelayReset => [],
+            SchedulerEvent.InstanceReserved or SchedulerEvent.ReservationReleased or SchedulerEvent.VolumesWiped => [],
             SchedulerEvent.SecretStored or SchedulerEvent.SecretRemoved => [], // nobody's business
             _ => throw new System.Diagnostics.UnreachableException($"{e}"),
         };

@@ -144,7 +144,7 @@ public sealed class AppFieldTests
     [InlineData("""{"container":{"docker":{"image":"web","network":"NONE"}}}""", "/container/docker/network", "NONE is no longer supported")]
     [InlineData("""{"container":{"docker":{"image":"web","network":"USER"}}}""", "/ipAddress/networkName", "Network name must be specified when container network is selected.")]
     [InlineData("""{"container":{"docker":{"image":"web","network":"BRIDGE"}},"networks":[{"mode":"host"}]}""", "/container/docker/network", "must not specify both container.docker.network and networks")]
-    [InlineData("""{"container":{"docker":{"image":"web","pullConfig":{"secret":"s"}}}}""", "/container/docker/pullConfig", "log the node's Docker in")]
+    [InlineData("""{"container":{"docker":{"image":"web","pullConfig":{"secret":"s"}}}}""", "/container/docker/pullConfig", "log its Docker in")]
     [InlineData("""{"container":{"docker":{"image":"web","credential":{"principal":"p"}}}}""", "/container/docker/credential", "must be empty")]
     [InlineData("""{"container":{"type":"MESOS","docker":{"image":"web","parameters":[{"key":"a","value":"b"}]}}}""", "/container/docker/parameters", "must not be given for a container of type MESOS")]
     [InlineData("""{"container":{"docker":{"image":"web"},"linuxInfo":{"ipcInfo":{}}}}""", "/container/linuxInfo", "Docker's defaults")]

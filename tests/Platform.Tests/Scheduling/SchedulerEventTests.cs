@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Platform.Model;
 using Platform.Scheduler;
+using Platform.Scheduler.Api;
 using Platform.Scheduling;
 
 namespace Platform.Tests.Scheduling;
@@ -78,10 +79,13 @@ public sealed class SchedulerEventTests
 
     [Theory]
     [MemberData(nameof(Kinds))]
-    public void Every_kind_folds(string kind)
+    public void Every_kind_folds_and_is_told_or_not(string kind)
     {
         var e = Of(kind);
-        Assert.Equal(1, ClusterStateBefore(e).Fold(e).Revision - ClusterStateBefore(e).Revision);
+        var before = ClusterStateBefore(e);
+        var after = before.Fold(e);
+        Assert.Equal(1, after.Revision - before.Revision);
+        Assert.All(ContractEvents.Of(new Folded(before, e, after)), told => Assert.NotEmpty(told.Type));
     }
 
     [Theory]
