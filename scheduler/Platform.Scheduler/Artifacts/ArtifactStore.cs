@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Microsoft.AspNetCore.Http;
 using Platform.Scheduler.Storage;
 
 namespace Platform.Scheduler.Artifacts;
@@ -129,7 +130,7 @@ public sealed class ArtifactStore
             await using (file.ConfigureAwait(false))
             {
                 var buffer = new byte[BufferBytes];
-                while (await content.ReadAsync(buffer, stopping).ConfigureAwait(false) is var count and > 0)
+                while (await ReadAsync(content, buffer, stopping).ConfigureAwait(false) is var count and > 0)
                 {
                     if (!TryReserve(count)) return (null, NoRoom);
                     reserved += count;
@@ -153,6 +154,19 @@ public sealed class ArtifactStore
                 Interlocked.Add(ref _bytesUsed, -reserved);
                 File.Delete(beside);
             }
+        }
+    }
+
+    /// <summary>What goes wrong with the sender's bytes is the sender's mistake, and not the disk's.</summary>
+    private static async Task<int> ReadAsync(Stream content, byte[] buffer, CancellationToken stopping)
+    {
+        try
+        {
+            return await content.ReadAsync(buffer, stopping).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException and not BadHttpRequestException && !stopping.IsCancellationRequested)
+        {
+            throw new BadHttpRequestException($"The body cannot be read: {e.Message}", StatusCodes.Status400BadRequest, e);
         }
     }
 

@@ -115,6 +115,18 @@ public sealed class ArtifactsTests
         Assert.Equal(3 << 20, world.Artifacts.BytesUsed);
     }
 
+    /// <summary>Found by the fuzz.</summary>
+    [Fact]
+    public async Task A_form_without_its_end_is_the_senders_mistake()
+    {
+        await using var world = await ApiWorld.StartAsync(nodes: 0);
+        var form = new StringContent("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello");
+        form.Headers.ContentType = System.Net.Http.Headers.MediaTypeHeaderValue.Parse("multipart/form-data; boundary=x");
+        using var refused = await SendAsync(world, HttpMethod.Post, "/v2/artifacts", form);
+        Assert.Equal(HttpStatusCode.BadRequest, refused.StatusCode);
+        Assert.Empty(FilesOf(world));
+    }
+
     [Fact]
     public async Task An_upload_that_breaks_off_leaves_the_old_artifact_whole()
     {
