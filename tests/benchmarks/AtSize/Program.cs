@@ -6,6 +6,7 @@ using System.Text;
 using AtSize;
 using Microsoft.Extensions.Logging.Abstractions;
 using Platform.Scheduler;
+using Platform.Scheduler.Api;
 using Platform.Scheduling;
 
 int Argument(int index, int otherwise) => args.Length > index ? int.Parse(args[index], CultureInfo.InvariantCulture) : otherwise;
@@ -69,7 +70,9 @@ async Task RestartAsync()
 }
 
 Task<SchedulerHost> HostAsync() => SchedulerHost.CreateAsync(
-    new SchedulerHostOptions(directory, new IPEndPoint(IPAddress.Loopback, 0), System.IO.Path.Combine(directory, "link.sock"), new SchedulerSettings { ServicePortMax = 40000 }),
+    new SchedulerHostOptions(
+        directory, new IPEndPoint(IPAddress.Loopback, 0), System.IO.Path.Combine(directory, "link.sock"),
+        new ApiOptions { Settings = new SchedulerSettings { ServicePortMax = 40000 } }),
     NullLoggerFactory.Instance, TimeProvider.System, default);
 
 static string Path(int app) => FormattableString.Invariant($"/v2/apps/team{app % 50}/app{app}");
