@@ -23,6 +23,9 @@ public sealed partial record InstanceId : IComparable<InstanceId>
     public string Text { get; }
     public string TaskId => Text + TaskSuffix;
 
+    /// <summary>The task of one of a pod's containers.</summary>
+    public string TaskIdOf(string container) => $"{Text}.{container}";
+
     /// <summary>The part after <c>instance-</c>.</summary>
     public string Uuid => Text[(Text.LastIndexOf(".instance-", StringComparison.Ordinal) + ".instance-".Length)..];
 

@@ -36,6 +36,8 @@ internal readonly struct JsonAt(JsonElement element, string path, ProblemList pr
         return text;
     }
 
+    public void Missing(string name) => problems.Add($"{path}/{name}", "error.path.missing");
+
     public T? OneOf<T>(string name, IReadOnlyDictionary<string, T> words) where T : struct => Member(name)?.AsOneOf(words);
 
     public EquatableArray<string>? TextList(string name)

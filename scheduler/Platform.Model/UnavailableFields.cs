@@ -75,7 +75,7 @@ internal static class UnavailableFields
                 rules.Add($"{at}/networkNames", "only host and container/bridge networks exist in this version of Platform");
     }
 
-    private static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
+    internal static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
         // The mere presence of these two changes what kind of app it is.
@@ -86,11 +86,11 @@ internal static class UnavailableFields
         _ => false,
     };
 
-    private static JsonElement? Member(JsonElement owner, string name) =>
+    internal static JsonElement? Member(JsonElement owner, string name) =>
         owner.ValueKind == JsonValueKind.Object && owner.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private static string? Text(JsonElement owner, string name) => Member(owner, name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+    internal static string? Text(JsonElement owner, string name) => Member(owner, name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
 
-    private static IEnumerable<(JsonElement Item, string Path)> Items(JsonElement owner, string name, string path) =>
+    internal static IEnumerable<(JsonElement Item, string Path)> Items(JsonElement owner, string name, string path) =>
         Member(owner, name) is { ValueKind: JsonValueKind.Array } list ? list.EnumerateArray().Select((x, i) => (x, $"{path}({i})")) : [];
 }

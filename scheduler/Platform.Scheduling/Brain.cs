@@ -327,8 +327,9 @@ internal static class Observations
         var same = report.Phase == instance.Phase
             && report.StartedAt == instance.StartedAt
             && report.ContainerAddress == instance.ContainerAddress
+            && report.Ending == instance.Ending
             && SameVerdicts(instance.Health, report.Health);
-        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now }];
+        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now, Ending = report.Ending }];
     }
 
     private static bool SameVerdicts(EquatableArray<HealthState> old, EquatableArray<HealthState> now) =>

@@ -36,6 +36,9 @@ public sealed partial record ClusterState
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
     public AppState? App(AppId id) => Apps.TryGetValue(id, out var app) && !app.Removing ? app : null;
 
+    /// <summary>The same of a pod; null for an app.</summary>
+    public AppState? Pod(AppId id) => App(id) is { IsPod: true } pod ? pod : null;
+
     public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affects(app));
 
     /// <summary>Counted, because every plan asks for each of its instances, and nearly always the answer is none.</summary>
@@ -62,6 +65,14 @@ public sealed record AppState
     public LaunchDelay? Delay { get; init; }
     public TaskFailure? LastFailure { get; init; }
 
+    public const int TerminationsMax = 20;
+
+    /// <summary>A pod's last ended instances, the newest last (contract 1.10); of an app only <see cref="LastFailure"/> is kept.</summary>
+    public EquatableArray<PodTermination> Terminations { get; init; }
+
+    [JsonIgnore]
+    public bool IsPod => Definition.Pod is not null;
+
     /// <summary>The definition an instance was started with.</summary>
     public AppDefinition DefinitionOf(Instance instance) => Versions.TryGetValue(instance.Version, out var definition) ? definition : Definition;
 
@@ -77,6 +88,10 @@ public sealed record LaunchDelay(double Seconds, DateTimeOffset Until, DateTimeO
 
 /// <summary>What <c>lastTaskFailure</c> shows (contract 2.8).</summary>
 public sealed record TaskFailure(InstanceId Instance, NodeId Node, TerminalState State, string Message, AppVersion Version, DateTimeOffset At);
+
+/// <summary>How an instance of a pod ended; <paramref name="Container"/> is the first of its containers that did, where one did by itself.</summary>
+public sealed record PodTermination(
+    InstanceId Instance, AppVersion Version, NodeId Node, DateTimeOffset StagedAt, TerminalState State, string Message, string? Container, int? ExitCode, DateTimeOffset At);
 
 public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy }
 
@@ -111,11 +126,14 @@ public sealed record Instance
     public string? ContainerAddress { get; init; }
     public EquatableArray<HealthState> Health { get; init; }
 
+    /// <summary>One of its containers has ended, and its agent is stopping the others: it serves nobody any more.</summary>
+    public bool Ending { get; init; }
+
     [JsonIgnore]
     public bool IsStopping => Goal == Goal.Stop;
 
     public bool IsReady(AppDefinition definition) =>
-        Phase == Phase.Running && Health.Count >= definition.HealthChecks.Count && Health.All(x => x.Alive);
+        Phase == Phase.Running && !Ending && Health.Count >= definition.HealthChecks.Count && Health.All(x => x.Alive);
 }
 
 /// <summary>A machine, with what is promised on it.</summary>
@@ -133,7 +151,12 @@ public sealed record Node
 
 public enum DeploymentActionKind { StartApplication, StopApplication, ScaleApplication, RestartApplication }
 
-public sealed record DeploymentAction(DeploymentActionKind Action, AppId App);
+/// <summary>One app's part in a step; <paramref name="App"/> is a pod's id where <see cref="IsPod"/>.</summary>
+public sealed record DeploymentAction(DeploymentActionKind Action, AppId App)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool IsPod { get; init; }
+}
 
 public sealed record DeploymentStep(EquatableArray<DeploymentAction> Actions);
 

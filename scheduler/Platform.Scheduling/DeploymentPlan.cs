@@ -20,7 +20,7 @@ public static class DeploymentPlan
             .GroupBy(x => levels[x.Id], x => new DeploymentAction(x.Action!.Value, x.Id))
             .OrderBy(g => g.Key);
         return new IEnumerable<DeploymentAction>[] { stops, starts }.Concat(changes)
-            .Select(actions => new DeploymentStep(actions.ToEquatableArray()))
+            .Select(actions => new DeploymentStep(actions.Select(a => a with { IsPod = (after.GetValueOrDefault(a.App) ?? before[a.App]).Pod is not null }).ToEquatableArray()))
             .Where(step => !step.Actions.IsEmpty)
             .ToEquatableArray();
     }

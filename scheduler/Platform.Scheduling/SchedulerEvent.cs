@@ -50,7 +50,12 @@ public abstract record SchedulerEvent
 
     /// <summary>What the agent said that matters: a phase, an address, or a health verdict changed. Mere repetition of a probe is not logged.</summary>
     public sealed record InstanceReported(
-        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent;
+        InstanceId Instance, Phase Phase, DateTimeOffset? StartedAt, string? ContainerAddress, EquatableArray<HealthState> Health) : SchedulerEvent
+    {
+        /// <summary>See <see cref="InstanceReport.Ending"/>.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+        public bool Ending { get; init; }
+    }
 
     public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent;
 
@@ -71,5 +76,5 @@ public sealed record ChangeOrigin(string ClientIp, string Uri, ChangeKind Kind)
     public static readonly ChangeOrigin Internal = new("", "", ChangeKind.Other);
 }
 
-/// <summary>Only the writing of single apps is announced by an api_post_event.</summary>
-public enum ChangeKind { AppWritten, Other }
+/// <summary>Only the writing of single apps is announced by an api_post_event; each change of a pod by an event of its own.</summary>
+public enum ChangeKind { AppWritten, Other, PodCreated, PodUpdated, PodDeleted }

@@ -20,6 +20,10 @@ internal static class DockerLabels
     public const string Version = "platform.version";
     public const string Ports = "platform.ports";
 
+    /// <summary>Of a pod's container: its name in the pod, and the names of all, the owner of the network first.</summary>
+    public const string Container = "platform.container";
+    public const string Pod = "platform.pod";
+
     public static bool AreOurs(IDictionary<string, string>? labels, DockerSite site) =>
         labels is not null && labels.TryGetValue(Cluster, out var cluster) && cluster == site.ClusterId && labels.TryGetValue(Node, out var node) && node == site.Node.Name;
 }
@@ -39,7 +43,7 @@ internal static class DockerContainerSpec
     {
         var app = assignment.App;
         var container = app.Container!;
-        var memory = Math.Max(MemoryMin, (long)(app.Resources.MemMib * (1 << 20)));
+        var network = app.Network == NetworkMode.Host ? "host" : site.Network;
         var spec = new CreateContainerParameters
         {
             Name = NameOf(assignment.Id),
@@ -47,18 +51,9 @@ internal static class DockerContainerSpec
             User = app.User!,
             Env = assignment.Env.Select(x => $"{x.Key}={x.Value}").ToList(),
             Labels = LabelsOf(assignment, site),
-            HostConfig = new HostConfig
-            {
-                NetworkMode = app.Network == NetworkMode.Host ? "host" : site.Network,
-                Binds = container.Volumes.Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}").ToList(),
-                Privileged = container.Privileged,
-                CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(app.Resources.Cpus * 1024)),
-                Memory = memory,
-                MemorySwap = memory, // the limit is a limit: no second helping from swap
-                PidsLimit = PidsMax,
-                LogConfig = new LogConfig { Type = "json-file", Config = new Dictionary<string, string> { ["max-size"] = "10m", ["max-file"] = "3" } },
-            },
+            HostConfig = HostConfigOf(app.Resources, network, container.Volumes.Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")),
         };
+        spec.HostConfig.Privileged = container.Privileged;
         // As Mesos did: a command is the shell's, and replaces the image's entry point; arguments go to the entry point.
         if (app.Cmd is { } cmd) (spec.Entrypoint, spec.Cmd) = (["/bin/sh", "-c"], [cmd]);
         else if (app.Args.Count > 0) spec.Cmd = [.. app.Args];
@@ -74,7 +69,22 @@ internal static class DockerContainerSpec
         return problems.Count == 0 ? (spec, default) : (null, problems.ToEquatableArray());
     }
 
-    private static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
+    internal static HostConfig HostConfigOf(Platform.Model.Resources resources, string network, IEnumerable<string> binds)
+    {
+        var memory = Math.Max(MemoryMin, (long)(resources.MemMib * (1 << 20)));
+        return new HostConfig
+        {
+            NetworkMode = network,
+            Binds = binds.ToList(),
+            CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(resources.Cpus * 1024)),
+            Memory = memory,
+            MemorySwap = memory, // the limit is a limit: no second helping from swap
+            PidsLimit = PidsMax,
+            LogConfig = new LogConfig { Type = "json-file", Config = new Dictionary<string, string> { ["max-size"] = "10m", ["max-file"] = "3" } },
+        };
+    }
+
+    internal static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
     {
         [DockerLabels.Cluster] = site.ClusterId,
         [DockerLabels.Node] = site.Node.Name,
@@ -86,7 +96,7 @@ internal static class DockerContainerSpec
         ["MESOS_TASK_ID"] = assignment.Id.TaskId,
     };
 
-    private static void Publish(CreateContainerParameters spec, Assignment assignment, DockerSite site)
+    internal static void Publish(CreateContainerParameters spec, Assignment assignment, DockerSite site)
     {
         var host = spec.HostConfig!;
         if (site.Dns is { } dns) host.DNS = [dns];

@@ -113,7 +113,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     public Task<Answer> RestartAsync(Call call, string[] path) => ChangeAsync(call, path,
         id => new Command.RestartApp(id, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other) });
 
-    internal static AppState? Find(Call call, string[] path) => ParseId(path, out _) is { } id ? call.View.State.App(id) : null;
+    internal static AppState? Find(Call call, string[] path) => ParseId(path, out _) is { } id && call.View.State.App(id) is { IsPod: false } app ? app : null;
 
     /// <summary>The apps of a group and of the groups in it; null if there is no such group.</summary>
     internal static List<AppState>? GroupOf(Call call, string[] path)
@@ -123,7 +123,8 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         return apps.Count > 0 || group.IsRoot ? apps : null;
     }
 
-    internal static IEnumerable<AppState> Visible(ClusterState state) => state.Apps.Values.Where(a => !a.Removing);
+    /// <summary>Pods have endpoints of their own.</summary>
+    internal static IEnumerable<AppState> Visible(ClusterState state) => state.Apps.Values.Where(a => a is { Removing: false, IsPod: false });
 
     internal static Answer NoApp(string[] path) => Answer.NotFound($"App '/{string.Join('/', path)}' does not exist");
 
@@ -145,7 +146,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     }
 
     /// <summary>The group a new app would go into; of no matter where its id is wrong, for then it is not locked either.</summary>
-    private static AppId GroupOf(JsonElement body) =>
+    internal static AppId GroupOf(JsonElement body) =>
         body.ValueKind == JsonValueKind.Object && body.TryGetProperty("id", out var text) && text.ValueKind == JsonValueKind.String
         && AppId.TryParse(text.GetString()!, out var id, out _) ? id.Parent : AppId.Root;
 

@@ -49,8 +49,10 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public ChangeOrigin Origin(ChangeKind kind) => new(ClientIp, http.Request.Path.Value ?? "/", kind);
 
     /// <summary>The resource's absolute URL, under the name the client knows us by.</summary>
-    public string UrlOf(AppId app) =>
-        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}/v2/apps{app.Path}";
+    public string UrlOf(AppId app) => UrlOf("apps", app.Path);
+
+    public string UrlOf(string resource, string path) =>
+        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}/v2/{resource}{path}";
 
     public static string LeaderOf(HttpContext http, ApiOptions options)
     {

@@ -33,11 +33,11 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
     internal static void WriteActions(Utf8JsonWriter writer, string name, EquatableArray<DeploymentAction> actions, bool withReadiness)
     {
         writer.WriteStartArray(name);
-        foreach (var (action, app) in actions)
+        foreach (var action in actions)
         {
             writer.WriteStartObject();
-            writer.WriteString("action", action.ToString());
-            writer.WriteString("app", app.Path);
+            writer.WriteString("action", NameOf(action));
+            writer.WriteString(action.IsPod ? "pod" : "app", action.App.Path);
             if (withReadiness)
             {
                 writer.WriteStartArray("readinessCheckResults");
@@ -48,16 +48,24 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
         writer.WriteEndArray();
     }
 
+    /// <summary>RestartApplication, or of a pod RestartPod.</summary>
+    private static string NameOf(DeploymentAction action) =>
+        action.IsPod ? action.Action.ToString().Replace("Application", "Pod", StringComparison.Ordinal) : action.Action.ToString();
+
+    private static void WriteAffected(Utf8JsonWriter writer, string name, Deployment deployment, bool pods)
+    {
+        writer.WriteStartArray(name);
+        foreach (var app in deployment.Steps.SelectMany(s => s.Actions.Items).Where(a => a.IsPod == pods).Select(a => a.App).Distinct()) writer.WriteStringValue(app.Path);
+        writer.WriteEndArray();
+    }
+
     private static void Write(Utf8JsonWriter writer, Deployment deployment)
     {
         writer.WriteStartObject();
         writer.WriteString("id", deployment.Id);
         writer.WriteString("version", deployment.Version.ToString());
-        writer.WriteStartArray("affectedApps");
-        foreach (var app in deployment.Affected) writer.WriteStringValue(app.Path);
-        writer.WriteEndArray();
-        writer.WriteStartArray("affectedPods");
-        writer.WriteEndArray();
+        WriteAffected(writer, "affectedApps", deployment, pods: false);
+        WriteAffected(writer, "affectedPods", deployment, pods: true);
         WriteSteps(writer, deployment);
         WriteActions(writer, "currentActions", deployment.CurrentActions, withReadiness: true);
         writer.WriteNumber("currentStep", deployment.CurrentStep);

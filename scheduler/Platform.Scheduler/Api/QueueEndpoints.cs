@@ -40,8 +40,9 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteString("since", Timestamps.Text(item.Since));
         WriteOffers(writer, item);
         WriteWaiting(writer, item.Explanation.NoFits);
-        writer.WritePropertyName("app");
-        AppJson.Write(writer, app);
+        writer.WritePropertyName(app.Pod is null ? "app" : "pod");
+        if (app.Pod is null) AppJson.Write(writer, app);
+        else PodJson.Write(writer, app);
         writer.WriteEndObject();
     }
 

@@ -21,6 +21,7 @@ public sealed partial class RestApi
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
+    private readonly PodsEndpoints _pods;
     private readonly EventStream _events;
 
     public RestApi(SchedulerLoop loop, ApiOptions options, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
@@ -31,6 +32,7 @@ public sealed partial class RestApi
         _tasks = new TasksEndpoints(door);
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
+        _pods = new PodsEndpoints(door, time);
         _events = new EventStream(hub, time);
     }
 
@@ -95,6 +97,8 @@ public sealed partial class RestApi
     {
         ["v2", "apps"] => AppsAsync(call),
         ["v2", "apps", .. var path] => AppAsync(call, path),
+        ["v2", "pods", .. var path] => _pods.RouteAsync(call, path),
+        ["v2", "pods::status"] => _pods.AllStatuses(call),
         ["v2", "tasks"] => Read(call, () => TasksEndpoints.List(call)),
         ["v2", "tasks", "delete"] => call.Method == HttpMethods.Post ? _tasks.KillSeveralAsync(call) : NotAllowed("POST"),
         ["v2", "deployments"] => Read(call, () => DeploymentsEndpoints.List(call)),
