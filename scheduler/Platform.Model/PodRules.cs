@@ -24,7 +24,7 @@ internal static partial class PodRules
         if (!AppRules.Within("/containers", spec.Containers.Count, ContainersMax, "containers", rules)) return;
         if (!AppRules.Within("/containers", pod.Ports.Count, AppLimits.PortsMax, "endpoints", rules)) return;
         for (var i = 0; i < spec.Containers.Count; i++) CheckContainer(pod, spec.Containers[i], $"/containers({i})", rules);
-        Unique("/containers", "container names are unique", spec.Containers.Select(x => x.Name), rules);
+        Unique("/containers", "container names must be unique", spec.Containers.Select(x => x.Name), rules);
         CheckVolumes(spec, rules);
         CheckPorts(pod, rules);
     }
@@ -34,7 +34,7 @@ internal static partial class PodRules
     {
         foreach (var (container, path) in UnavailableFields.Items(body, "containers", "/containers"))
             if (UnavailableFields.Member(container, "healthCheck") is { } check && CheckKindNames.Count(x => UnavailableFields.Member(check, x) is not null) != 1)
-                rules.Add($"{path}/healthCheck", "Only one of http, tcp, or command may be specified");
+                rules.Add($"{path}/healthCheck", "must have exactly one of http, tcp and exec");
     }
 
     private static void CheckScheduling(AppDefinition pod, ProblemList rules)
@@ -69,10 +69,10 @@ internal static partial class PodRules
         CheckLabels($"{path}/labels", endpoint.Labels, rules);
         if (network == NetworkMode.Host)
         {
-            if (endpoint.HostPort is null) rules.Add($"{path}/hostPort", "is required when using host-mode networking");
-            if (endpoint.ContainerPort is not null) rules.Add($"{path}/containerPort", "is not allowed when using host-mode networking");
+            if (endpoint.HostPort is null) rules.Add($"{path}/hostPort", "must be given with host networking; 0 is any free port");
+            if (endpoint.ContainerPort is not null) rules.Add($"{path}/containerPort", "must not be given with host networking: there is only the host port");
         }
-        else if (endpoint.ContainerPort is null) rules.Add($"{path}/containerPort", "is required when using container-mode networking");
+        else if (endpoint.ContainerPort is null) rules.Add($"{path}/containerPort", "must be given with container networking");
         else if (endpoint is { ContainerPort: 0, HostPort: null }) rules.Add($"{path}/containerPort", "must be a port number where there is no host port to equal");
     }
 
@@ -84,7 +84,7 @@ internal static partial class PodRules
             return;
         }
         var kind = check.Protocol == HealthCheckProtocol.MesosTcp ? "tcp" : "http";
-        if (container.Endpoints.All(x => x.Name != check.Endpoint)) rules.Add($"{path}/{kind}/endpoint", "contained in the container endpoints");
+        if (container.Endpoints.All(x => x.Name != check.Endpoint)) rules.Add($"{path}/{kind}/endpoint", "must be the name of an endpoint of this container");
         if (check.Path is { } probed && (probed.Length > PathLengthMax || probed.Any(char.IsControl)))
             rules.Add($"{path}/http/path", $"must be at most {PathLengthMax} characters without control characters");
     }
@@ -104,7 +104,7 @@ internal static partial class PodRules
         for (var i = 0; i < container.VolumeMounts.Count; i++)
         {
             var (at, mount) = ($"{path}/volumeMounts({i})", container.VolumeMounts[i]);
-            if (pod.Volumes.All(x => x.Name != mount.Name)) rules.Add($"{at}/name", "Referenced Volume in VolumeMount should exist");
+            if (pod.Volumes.All(x => x.Name != mount.Name)) rules.Add($"{at}/name", "must be the name of one of the pod's volumes");
             if (mount.MountPath.Length > PathLengthMax || !AppRules.IsPath(mount.MountPath))
                 rules.Add($"{at}/mountPath", "must be an absolute path without ':' and '..'");
         }
@@ -119,19 +119,19 @@ internal static partial class PodRules
             var (path, volume) = ($"/volumes({i})", pod.Volumes[i]);
             CheckName($"{path}/name", volume.Name, rules);
             if (volume.HostPath is { } host && !AppRules.IsPath(host)) rules.Add($"{path}/host", "must be an absolute path without ':' and '..'");
-            if (!pod.Containers.Any(x => x.VolumeMounts.Any(m => m.Name == volume.Name))) rules.Add(path, "volume must be referenced by at least one container");
+            if (!pod.Containers.Any(x => x.VolumeMounts.Any(m => m.Name == volume.Name))) rules.Add(path, "must be mounted by at least one container");
         }
-        Unique("/volumes", "volume names are unique", pod.Volumes.Select(x => x.Name), rules);
+        Unique("/volumes", "volume names must be unique", pod.Volumes.Select(x => x.Name), rules);
     }
 
     /// <summary>One network namespace: a name or a number stands for one endpoint of the whole pod.</summary>
     private static void CheckPorts(AppDefinition pod, ProblemList rules)
     {
         var ports = pod.Ports;
-        Unique("/", "Endpoint names are unique", ports.Select(x => x.Name!), rules);
-        if (!AppRules.Disjoint(ports, x => x.ContainerPort ?? 0)) rules.Add("/", "Container ports are unique");
-        if (!AppRules.Disjoint(ports, x => x.HostPort ?? 0)) rules.Add("/", "Host ports are unique");
-        if (!AppRules.Disjoint(ports, x => x.ServicePort)) rules.Add("/", "Service ports are unique");
+        Unique("/", "endpoint names must be unique in the whole pod", ports.Select(x => x.Name!), rules);
+        if (!AppRules.Disjoint(ports, x => x.ContainerPort ?? 0)) rules.Add("/", "container ports must be unique in the whole pod: its containers share one network");
+        if (!AppRules.Disjoint(ports, x => x.HostPort ?? 0)) rules.Add("/", "host ports must be unique");
+        if (!AppRules.Disjoint(ports, x => x.ServicePort)) rules.Add("/", "service ports must be unique");
     }
 
     private static void CheckEnvironment(string path, EquatableMap environment, ProblemList rules)
@@ -140,7 +140,7 @@ internal static partial class PodRules
         AppRules.CheckValues(path, environment, rules);
         foreach (var name in environment.Keys)
             if (!VariableName().IsMatch(name))
-                rules.Add($"{path}/{name}", "must contain only alphanumeric chars or underscore, and must not begin with a number");
+                rules.Add($"{path}/{name}", "must consist of letters, digits and '_', and must not begin with a digit");
     }
 
     private static void CheckLabels(string path, EquatableMap labels, ProblemList rules)

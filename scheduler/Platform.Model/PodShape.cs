@@ -129,6 +129,7 @@ internal static class PodShape
     private static HealthCheck? HealthCheck(JsonAt check)
     {
         var (http, tcp, exec) = (check.Object("http"), check.Object("tcp"), check.Object("exec"));
+        if (http is null && tcp is null && exec is null) return null; // which PodRules refuses
         var command = exec is { } run ? Command(run) : null;
         var path = http?.Text("path") ?? "/";
         var defaults = new HealthCheck();
