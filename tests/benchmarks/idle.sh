@@ -19,19 +19,17 @@ done
 echo "start to ready: ${times[*]} ms, median $(median "${times[@]}") ms (aim: 2000)"
 
 ticks() { sed 's/.*) //' "/proc/$PLATFORM_PID/stat" | awk '{ print $12 + $13 }'; }
-switches() { cat "/proc/$PLATFORM_PID/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
 
 measure() {
-  local ticks_before switches_before
-  ticks_before=$(ticks) switches_before=$(switches)
+  local ticks_before
+  ticks_before=$(ticks)
   sleep "$SECONDS_IDLE"
-  awk -v what="$1" -v ticks=$(($(ticks) - ticks_before)) -v hz="$(getconf CLK_TCK)" -v s="$SECONDS_IDLE" -v switches=$(($(switches) - switches_before)) \
-    'BEGIN { printf "%s: %.2f %% of a core over %d s, %.0f context switches/s\n", what, 100 * ticks / hz / s, s, switches / s }'
+  awk -v what="$1" -v ticks=$(($(ticks) - ticks_before)) -v hz="$(getconf CLK_TCK)" -v s="$SECONDS_IDLE" \
+    'BEGIN { printf "%s: %.2f %% of a core over %d s\n", what, 100 * ticks / hz / s, s }'
 }
 
-# For some minutes the runtime compiles anew, in the background, whatever runs now and then; idling proper begins after that.
 sleep 5
-measure "just started"
-sleep "${SETTLE:-300}"
-measure "idle (aim: below 1 %)"
+measure "just started (aim: below 1 %)"
+sleep "${SETTLE:-60}"
+measure "a minute later"
 awk '/^VmRSS|^VmHWM/ { printf "%s %.1f MB\n", ($1 == "VmRSS:" ? "resident now (aim: below 150 MB)" : "resident at most"), $2 / 1024 }' "/proc/$PLATFORM_PID/status"

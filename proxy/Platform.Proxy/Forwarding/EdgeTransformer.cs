@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Platform.Proxy.Transport;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace Platform.Proxy.Forwarding;
@@ -32,6 +33,7 @@ internal sealed class EdgeTransformer : HttpTransformer
     public override async ValueTask<bool> TransformResponseAsync(
         HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
     {
+        if (proxyResponse?.StatusCode == HttpStatusCode.SwitchingProtocols) httpContext.Features.Get<FramingGuard>()?.Tunnel();
         var copied = await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken).ConfigureAwait(false);
         if (copied && proxyResponse is not null && proxyResponse.Headers.NonValidated.TryGetValues("Connection", out var connection))
             DropNamedBy(connection, httpContext.Response.Headers);

@@ -2,6 +2,7 @@ using System.Buffers;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;
+using Platform.Proxy.Transport;
 
 namespace Platform.Proxy.Forwarding;
 
@@ -27,6 +28,7 @@ internal static class RequestRules
     private static readonly Refusal Fragment = Bad("the request target has a fragment");
     private static readonly Refusal TargetForm = Bad("the request target is neither a path nor a URL");
     private static readonly Refusal TransferEncoding = Bad("Transfer-Encoding is not 'chunked', or HTTP/1.0");
+    private static readonly Refusal Broken = Bad("Content-Length is no number of digits, or a chunk of the body is not framed as it must be");
     private static readonly Refusal TwoLengths = Bad("both Transfer-Encoding and Content-Length");
     private static readonly Refusal HeaderName = Bad("a header name is no token");
     private static readonly Refusal HeaderValue = Bad("a header value has a control character");
@@ -38,7 +40,7 @@ internal static class RequestRules
         if (HttpMethods.IsTrace(request.Method)) return Trace;
         if (HttpMethods.IsConnect(request.Method) && context.Features.Get<IHttpExtendedConnectFeature>() is not { IsExtendedConnect: true }) return Connect;
         if (request.Method.AsSpan().ContainsAnyExcept(TokenChars)) return Method;
-        return Target(context) ?? Framing(request) ?? Headers(request.Headers);
+        return Target(context) ?? Framing(context) ?? Headers(request.Headers);
     }
 
     /// <summary>Whether doing it twice has the effect of doing it once (RFC 9110 9.2.2).</summary>
@@ -53,8 +55,10 @@ internal static class RequestRules
         return TargetForm;
     }
 
-    private static Refusal? Framing(HttpRequest request)
+    private static Refusal? Framing(HttpContext context)
     {
+        if (context.Features.Get<FramingGuard>() is { IsBroken: true }) return Broken;
+        var request = context.Request;
         var encoding = request.Headers.TransferEncoding;
         if (encoding.Count == 0) return null;
         if (HttpProtocol.IsHttp10(request.Protocol)) return TransferEncoding;

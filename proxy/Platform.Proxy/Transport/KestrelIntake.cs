@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading.Channels;
@@ -19,8 +20,8 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
     private static readonly TimeSpan FirstByteTimeout = TimeSpan.FromSeconds(60);
 
     private readonly SocketConnectionContextFactory _contexts;
-    private readonly Door _http1 = new("http/1.1");
-    private readonly Door _http2 = new("http/2");
+    private readonly Door _http1 = new("http/1.1", guarded: true);
+    private readonly Door _http2 = new("http/2", guarded: false);
     private int _unknown;
 
     public KestrelIntake(ILogger logger)
@@ -78,12 +79,14 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
         }
     }
 
+    private sealed record Guarded(PipeReader Input, PipeWriter Output) : IDuplexPipe;
+
     private sealed class DoorEndPoint(string name) : EndPoint
     {
         public override string ToString() => name;
     }
 
-    private sealed class Door(string name) : IConnectionListener
+    private sealed class Door(string name, bool guarded) : IConnectionListener
     {
         private readonly Channel<ConnectionContext> _waiting = Channel.CreateBounded<ConnectionContext>(
             new BoundedChannelOptions(WaitingMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
@@ -98,6 +101,7 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
             {
                 socket.NoDelay = true;
                 connection = contexts.Create(socket);
+                if (guarded) Guard(connection);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -112,6 +116,13 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
             {
                 await connection.DisposeAsync().ConfigureAwait(false); // stopping
             }
+        }
+
+        private static void Guard(ConnectionContext connection)
+        {
+            var guard = new FramingGuard(connection.Transport.Input);
+            connection.Features.Set(guard);
+            connection.Transport = new Guarded(guard, connection.Transport.Output);
         }
 
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
