@@ -20,7 +20,10 @@ public sealed record ContainerExit(int? Code, bool OutOfMemory, string LastOutpu
     public string? Container { get; init; }
 }
 
-/// <summary>One container (or process group, or all the containers of a pod's instance) that carries our labels for this cluster and node, as its runtime shows it.</summary>
+/// <summary>
+/// One container (or process group, or all the containers of a pod's instance) that carries our labels for this cluster and node, as its
+/// runtime shows it.
+/// </summary>
 public sealed record ObservedContainer
 {
     public required InstanceId Id { get; init; }

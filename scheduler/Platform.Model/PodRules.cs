@@ -33,7 +33,8 @@ internal static partial class PodRules
     public static void CheckKinds(JsonElement body, ProblemList rules)
     {
         foreach (var (container, path) in UnavailableFields.Items(body, "containers", "/containers"))
-            if (UnavailableFields.Member(container, "healthCheck") is { } check && CheckKindNames.Count(x => UnavailableFields.Member(check, x) is not null) != 1)
+            if (UnavailableFields.Member(container, "healthCheck") is { } check
+                && CheckKindNames.Count(x => UnavailableFields.Member(check, x) is not null) != 1)
                 rules.Add($"{path}/healthCheck", "must have exactly one of http, tcp and exec");
     }
 
@@ -73,7 +74,8 @@ internal static partial class PodRules
             if (endpoint.ContainerPort is not null) rules.Add($"{path}/containerPort", "must not be given with host networking: there is only the host port");
         }
         else if (endpoint.ContainerPort is null) rules.Add($"{path}/containerPort", "must be given with container networking");
-        else if (endpoint is { ContainerPort: 0, HostPort: null }) rules.Add($"{path}/containerPort", "must be a port number where there is no host port to equal");
+        else if (endpoint is { ContainerPort: 0, HostPort: null })
+            rules.Add($"{path}/containerPort", "must be a port number where there is no host port to equal");
     }
 
     private static void CheckHealth(PodContainer container, HealthCheck check, string path, ProblemList rules)
@@ -129,7 +131,8 @@ internal static partial class PodRules
     {
         var ports = pod.Ports;
         Unique("/", "endpoint names must be unique in the whole pod", ports.Select(x => x.Name!), rules);
-        if (!AppRules.Disjoint(ports, x => x.ContainerPort ?? 0)) rules.Add("/", "container ports must be unique in the whole pod: its containers share one network");
+        if (!AppRules.Disjoint(ports, x => x.ContainerPort ?? 0))
+            rules.Add("/", "container ports must be unique in the whole pod: its containers share one network");
         if (!AppRules.Disjoint(ports, x => x.HostPort ?? 0)) rules.Add("/", "host ports must be unique");
         if (!AppRules.Disjoint(ports, x => x.ServicePort)) rules.Add("/", "service ports must be unique");
     }

@@ -2,7 +2,10 @@ using System.Text.Json;
 
 namespace Platform.Model;
 
-/// <summary>Reads the shape of a pod's JSON (contract 1.10): types, ranges, required members, words, defaults. What holds between fields is <see cref="PodRules"/>'.</summary>
+/// <summary>
+/// Reads the shape of a pod's JSON (contract 1.10): types, ranges, required members, words, defaults. Rules that hold between fields are for
+/// <see cref="PodRules"/>.
+/// </summary>
 internal static class PodShape
 {
     private static readonly Dictionary<string, bool> Tcp = new(StringComparer.OrdinalIgnoreCase) { ["tcp"] = true, ["udp"] = false };
@@ -135,7 +138,9 @@ internal static class PodShape
         var defaults = new HealthCheck();
         return defaults with
         {
-            Protocol = http is { } h ? h.OneOf("scheme", Schemes) ?? HealthCheckProtocol.MesosHttp : tcp is not null ? HealthCheckProtocol.MesosTcp : HealthCheckProtocol.Command,
+            Protocol = http is { } h ? h.OneOf("scheme", Schemes) ?? HealthCheckProtocol.MesosHttp
+                : tcp is not null ? HealthCheckProtocol.MesosTcp
+                : HealthCheckProtocol.Command,
             Path = http is null ? null : path.StartsWith('/') ? path : "/" + path,
             Endpoint = (http ?? tcp)?.RequiredText("endpoint"),
             Command = command?.Shell,

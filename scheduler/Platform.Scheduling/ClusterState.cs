@@ -91,7 +91,8 @@ public sealed record TaskFailure(InstanceId Instance, NodeId Node, TerminalState
 
 /// <summary>How an instance of a pod ended; <paramref name="Container"/> is the first of its containers that did, where one did by itself.</summary>
 public sealed record PodTermination(
-    InstanceId Instance, AppVersion Version, NodeId Node, DateTimeOffset StagedAt, TerminalState State, string Message, string? Container, int? ExitCode, DateTimeOffset At);
+    InstanceId Instance, AppVersion Version, NodeId Node, DateTimeOffset StagedAt,
+    TerminalState State, string Message, string? Container, int? ExitCode, DateTimeOffset At);
 
 public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy }
 

@@ -44,7 +44,10 @@ internal sealed partial class DockerRuntime
             : new StartOutcome.Refused(TerminalState.Failed, "The containers were removed by someone else as soon as they were started");
     }
 
-    /// <summary>Images first, then every container is made, then they are started: a crash in the middle leaves nothing that runs without its fellows for long.</summary>
+    /// <summary>
+    /// Images first, then every container is made, then they are started: after a crash in the middle it can be told what waits for its start
+    /// from what somebody took away.
+    /// </summary>
     private async Task<StartOutcome.Refused?> MakePodAsync(Assignment assignment, IProgress<string> progress, CancellationToken cancelled)
     {
         var specs = PodContainers.SpecsOf(assignment, site);
@@ -91,7 +94,8 @@ internal sealed partial class DockerRuntime
         catch (DockerApiException conflict) when (conflict.StatusCode == HttpStatusCode.Conflict)
         {
             var there = await CallAsync(ct => client.Containers.InspectContainerAsync(spec.Name!, ct), CancellationToken.None).ConfigureAwait(false);
-            if (!DockerLabels.AreOurs(there.Config?.Labels, site)) return (null, Failed($"A container named {spec.Name} that is not this cluster's is in the way"));
+            if (!DockerLabels.AreOurs(there.Config?.Labels, site))
+                return (null, Failed($"A container named {spec.Name} that is not this cluster's is in the way"));
             LogAdopted(spec.Name!);
             return (there.State?.Status == "created" ? there.ID : null, null);
         }
@@ -136,7 +140,10 @@ internal sealed partial class DockerRuntime
         var made = await CallAsync(ct => client.Volumes.CreateAsync(new VolumesCreateParameters
         {
             Name = PodContainers.VolumeOf(instance, volume.Name),
-            Labels = new Dictionary<string, string> { [DockerLabels.Cluster] = site.ClusterId, [DockerLabels.Node] = site.Node.Name, [DockerLabels.Instance] = instance.Text },
+            Labels = new Dictionary<string, string>
+            {
+                [DockerLabels.Cluster] = site.ClusterId, [DockerLabels.Node] = site.Node.Name, [DockerLabels.Instance] = instance.Text,
+            },
         }, ct), CancellationToken.None).ConfigureAwait(false);
         try
         {
@@ -168,8 +175,9 @@ internal sealed partial class DockerRuntime
 
     private async Task RemovePodAsync(InstanceId id, CancellationToken stopping)
     {
+        var wholly = new ContainerRemoveParameters { Force = true, RemoveVolumes = true };
         foreach (var container in await ContainersOfAsync(id, stopping).ConfigureAwait(false))
-            await QuietlyAsync(ct => client.Containers.RemoveContainerAsync(container.ID!, new ContainerRemoveParameters { Force = true, RemoveVolumes = true }, ct), stopping).ConfigureAwait(false);
+            await QuietlyAsync(ct => client.Containers.RemoveContainerAsync(container.ID!, wholly, ct), stopping).ConfigureAwait(false);
         foreach (var (name, _) in await VolumesAsync(id, stopping).ConfigureAwait(false))
             await QuietlyAsync(ct => client.Volumes.RemoveAsync(name, false, ct), stopping).ConfigureAwait(false);
     }
@@ -187,12 +195,22 @@ internal sealed partial class DockerRuntime
         }
     }
 
-    /// <summary>Volumes of instances whose containers somebody else has removed; looked for once, before anything is started.</summary>
+    /// <summary>
+    /// Volumes of instances whose containers somebody else has removed; looked for once, before anything is started. An engine that cannot remove
+    /// one must not keep the node from its tasks.
+    /// </summary>
     private async Task SweepVolumesAsync(HashSet<string> instances, CancellationToken stopping)
     {
         if (_volumesSwept) return;
-        foreach (var (name, instance) in await VolumesAsync(null, stopping).ConfigureAwait(false))
-            if (!instances.Contains(instance)) await QuietlyAsync(ct => client.Volumes.RemoveAsync(name, false, ct), stopping).ConfigureAwait(false);
+        try
+        {
+            foreach (var (name, instance) in await VolumesAsync(null, stopping).ConfigureAwait(false))
+                if (!instances.Contains(instance)) await QuietlyAsync(ct => client.Volumes.RemoveAsync(name, false, ct), stopping).ConfigureAwait(false);
+        }
+        catch (DockerApiException refused)
+        {
+            LogVolumesLeft(ReasonOf(refused));
+        }
         _volumesSwept = true;
     }
 
@@ -201,14 +219,17 @@ internal sealed partial class DockerRuntime
         var filters = OurFilter();
         if (of is not null) filters["label"][$"{DockerLabels.Instance}={of.Text}"] = true;
         var answer = await CallAsync(ct => client.Volumes.ListAsync(new VolumesListParameters { Filters = filters }, ct), stopping).ConfigureAwait(false);
-        return (answer.Volumes ?? []).Where(x => DockerLabels.AreOurs(x.Labels, site)).Select(x => (x.Name!, x.Labels!.TryGetValue(DockerLabels.Instance, out var instance) ? instance : ""));
+        return (answer.Volumes ?? [])
+            .Where(x => DockerLabels.AreOurs(x.Labels, site))
+            .Select(x => (x.Name!, x.Labels!.TryGetValue(DockerLabels.Instance, out var instance) ? instance : ""));
     }
 
     private async Task<IEnumerable<ContainerListResponse>> ContainersOfAsync(InstanceId id, CancellationToken stopping)
     {
         var filters = OurFilter();
         filters["label"][$"{DockerLabels.Instance}={id.Text}"] = true;
-        var containers = await CallAsync(ct => client.Containers.ListContainersAsync(new ContainersListParameters { All = true, Filters = filters }, ct), stopping).ConfigureAwait(false);
+        var all = new ContainersListParameters { All = true, Filters = filters };
+        var containers = await CallAsync(ct => client.Containers.ListContainersAsync(all, ct), stopping).ConfigureAwait(false);
         return containers.Where(x => DockerLabels.AreOurs(x.Labels, site));
     }
 
@@ -216,7 +237,8 @@ internal sealed partial class DockerRuntime
     {
         var parts = new List<PodPart>();
         foreach (var container in await ContainersOfAsync(id, stopping).ConfigureAwait(false))
-            if (await InspectAsync(container.ID!, stopping).ConfigureAwait(false) is { } seen && PodContainers.PartOf(container.Labels!, seen) is { } part) parts.Add(part);
+            if (await InspectAsync(container.ID!, stopping).ConfigureAwait(false) is { } seen
+                && PodContainers.PartOf(container.Labels!, seen) is { } part) parts.Add(part);
         return parts;
     }
 
@@ -238,4 +260,7 @@ internal sealed partial class DockerRuntime
 
     [LoggerMessage(4103, LogLevel.Warning, "The volume {Volume} could not be made writable for all of its pod's users: {Why}")]
     private partial void LogVolumeRootOnly(string volume, string why);
+
+    [LoggerMessage(4104, LogLevel.Warning, "Volumes of pods that are gone may be left: {Why}")]
+    private partial void LogVolumesLeft(string why);
 }

@@ -46,7 +46,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     }
 
     public static Answer Versions(Call call, string[] path) => Find(call, path) is { } app
-        ? Answer.List("versions", app.Versions.Keys.Reverse(), (writer, version) => writer.WriteStringValue(version.ToString()))
+        ? Answer.List("versions", app.Versions.Where(x => x.Value.Pod is null).Reverse(), (writer, version) => writer.WriteStringValue(version.Key.ToString()))
         : NoApp(path);
 
     public static Answer Version(Call call, string[] path, string text)
@@ -54,7 +54,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         if (Find(call, path) is not { } app) return NoApp(path);
         if (!AppVersion.TryParse(text, out var version))
             return Answer.Message(422, $"Invalid timestamp provided '{text}'. Expecting ISO-8601 datetime string.");
-        return app.Versions.TryGetValue(version.Value, out var definition)
+        return app.Versions.TryGetValue(version.Value, out var definition) && definition.Pod is null
             ? Answer.Of(200, writer => AppJson.Write(writer, definition))
             : Answer.NotFound($"App '{app.Definition.Id}' does not exist in version {version}");
     }

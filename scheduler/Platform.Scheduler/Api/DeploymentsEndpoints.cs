@@ -55,7 +55,8 @@ internal sealed class DeploymentsEndpoints(CommandDoor door)
     private static void WriteAffected(Utf8JsonWriter writer, string name, Deployment deployment, bool pods)
     {
         writer.WriteStartArray(name);
-        foreach (var app in deployment.Steps.SelectMany(s => s.Actions.Items).Where(a => a.IsPod == pods).Select(a => a.App).Distinct()) writer.WriteStringValue(app.Path);
+        var affected = deployment.Steps.SelectMany(s => s.Actions.Items).Where(a => a.IsPod == pods).Select(a => a.App).Distinct();
+        foreach (var app in affected) writer.WriteStringValue(app.Path);
         writer.WriteEndArray();
     }
 

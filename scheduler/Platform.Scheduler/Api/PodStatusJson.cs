@@ -92,7 +92,8 @@ internal static class PodStatusJson
             : new PodCondition(Degraded, failing.Max(x => x.First.LastFailureAt) ?? instance.StagedAt, string.Join("; ", failing.Select(FailureOf)));
     }
 
-    private static string FailureOf((HealthState State, HealthCheck Check) x) => $"The health check of container '{x.Check.Container}' fails: {x.State.LastFailureCause}";
+    private static string FailureOf((HealthState State, HealthCheck Check) x) =>
+        $"The health check of container '{x.Check.Container}' fails: {x.State.LastFailureCause}";
 
     private static string? ReasonOf(StopReason? reason) => reason switch
     {

@@ -104,7 +104,8 @@ internal sealed class PodsEndpoints(CommandDoor door, TimeProvider time)
     {
         var (body, refusal) = await call.ReadAppAsync().ConfigureAwait(false);
         if (refusal is not null) return refusal;
-        if (AppsEndpoints.ParseId(path, out var why) is not { } id) return Answer.Of(new Rejection(RejectCode.NotValid, "") { Details = [new Problem("/id", why!)] });
+        if (AppsEndpoints.ParseId(path, out var why) is not { } id)
+            return Answer.Of(new Rejection(RejectCode.NotValid, "") { Details = [new Problem("/id", why!)] });
         var command = new Command.WritePod(id, body, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.PodUpdated) };
         var (accepted, refused) = await door.AskAsync(call, command, id.Parent).ConfigureAwait(false);
         return refused ?? Written(call, accepted, 200);
