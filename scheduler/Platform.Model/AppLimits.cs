@@ -11,6 +11,10 @@ public static class AppLimits
     public const int HealthChecksMax = 32;
     public const int ConstraintsMax = 64;
     public const int DependenciesMax = 256;
+
+    /// <summary>Apps and groups together in one body.</summary>
+    public const int GroupMembersMax = 10_000;
+
     public const int VolumesMax = 256;
     public const int ParametersMax = 256;
     public const int ArgsMax = 4_096;

@@ -173,6 +173,9 @@ public sealed record Deployment
     public EquatableArray<DeploymentStep> Steps { get; init; }
     public EquatableArray<OriginalApp> Originals { get; init; }
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public EquatableArray<OriginalGroup> OriginalGroups { get; init; }
+
     /// <summary>Counts from 1; 0 before the first step began.</summary>
     public int CurrentStep { get; init; }
 

@@ -10,6 +10,9 @@ public abstract record Command
 
     public required ChangeOrigin Origin { get; init; }
 
+    /// <summary>What must hold of the target for the command to be done.</summary>
+    public Precondition Precondition { get; init; } = Precondition.None;
+
     /// <summary>Contract 1.4: POST refuses an id that is taken.</summary>
     public sealed record CreateApp(JsonElement Body, bool Force) : Command;
 
@@ -34,6 +37,16 @@ public abstract record Command
     public sealed record CancelDeployment(string Deployment, bool Force) : Command;
 
     public sealed record ResetDelay(AppId App) : Command;
+
+    /// <summary>Contract 1.5: PUT, or POST where it may not exist yet.</summary>
+    /// <param name="Group">That of the URL: the body's id may be relative to it.</param>
+    public sealed record WriteGroup(AppId Group, JsonElement Body, bool MayExist, bool Force) : Command;
+
+    /// <summary>Whether apps of a top-level group must have its role.</summary>
+    public sealed record PatchGroup(AppId Group, JsonElement Body) : Command;
+
+    /// <summary>With all that is in it; the root is emptied.</summary>
+    public sealed record DeleteGroup(AppId Group, bool Force) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);
@@ -53,6 +66,14 @@ public abstract record Decision
 public sealed record Reply(string? Deployment, AppVersion Version, EquatableArray<AppId> Apps, bool Created, EquatableArray<Instance> Instances)
 {
     public static readonly Reply Done = new(null, default, default, false, default);
+
+    /// <summary>The group that was written.</summary>
+    public AppId? Group { get; init; }
+
+    /// <summary>The target's version before the change and after it; null where there is no target, or where it does not exist.</summary>
+    public AppVersion? VersionBefore { get; init; }
+
+    public AppVersion? VersionAfter { get; init; }
 }
 
 public enum RejectCode
@@ -80,6 +101,9 @@ public enum RejectCode
 
     /// <summary>403: too many deployments run.</summary>
     TooMany,
+
+    /// <summary>412: the target is not what the caller took it for.</summary>
+    Mismatch,
 }
 
 /// <summary>An expected refusal; the API layer turns the code into a status in one place.</summary>
@@ -87,4 +111,7 @@ public sealed record Rejection(RejectCode Code, string Message)
 {
     public EquatableArray<Problem> Details { get; init; }
     public EquatableArray<string> Deployments { get; init; }
+
+    /// <summary>Of a mismatch: the version the target has.</summary>
+    public AppVersion? Version { get; init; }
 }

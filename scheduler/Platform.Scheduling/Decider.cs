@@ -20,7 +20,18 @@ public sealed record SchedulerSettings
 /// <summary>Commands become events or refusals. All problems are told at once, and a refusal leaves no trace.</summary>
 public static class Decider
 {
+    /// <summary>Preconditions come last (RFC 9110, 13.2.1): what would be refused anyway is refused for that reason.</summary>
     public static Decision Decide(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
+    {
+        var decision = DecideUnconditionally(state, command, settings, now);
+        if (decision is not Decision.Accepted accepted || Target.Of(command, accepted.Reply) is not { } target) return decision;
+        var before = target.VersionIn(state);
+        if (command.Precondition.Broken(target, before) is { } broken) return broken;
+        var after = target.VersionIn(accepted.Events.Items.Aggregate(state, (s, e) => s.Fold(e)));
+        return accepted with { Reply = accepted.Reply with { VersionBefore = before, VersionAfter = after } };
+    }
+
+    private static Decision DecideUnconditionally(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
     {
         var change = new RootChange(state, settings, command.Origin, now);
         return command switch
@@ -35,6 +46,9 @@ public static class Decider
             Command.KillInstances x => Kill(change, x),
             Command.CancelDeployment x => Cancel(change, x),
             Command.ResetDelay x => ResetDelay(state, x, now),
+            Command.WriteGroup x => GroupDecisions.Write(change, x),
+            Command.PatchGroup x => GroupDecisions.Patch(change, x),
+            Command.DeleteGroup x => GroupDecisions.Delete(change, x),
             _ => throw new System.Diagnostics.UnreachableException($"{command}"),
         };
     }
@@ -135,6 +149,9 @@ public static class Decider
                 [new SchedulerEvent.DeploymentCancelled(deployment.Id, "The deployment was cancelled") { At = change.Now }], Reply.Done);
 
         change.CancelAnyway(deployment);
+        foreach (var original in deployment.OriginalGroups)
+            if (original.Definition is { } group) change.SetGroup(group);
+            else change.RemoveGroup(original.Group);
         foreach (var original in deployment.Originals)
             if (original.Definition is { } definition) change.Set(definition);
             else if (change.State.App(original.App) is not null) change.Remove(original.App);
@@ -172,6 +189,10 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     private readonly SortedDictionary<AppId, AppDefinition> _set = [];
     private readonly SortedSet<AppId> _removed = [];
     private readonly HashSet<AppId> _restarted = [];
+    private readonly SortedDictionary<AppId, GroupDefinition> _setGroups = [];
+    private readonly SortedSet<AppId> _removedGroups = [];
+    private readonly SortedSet<AppId> _kept = [];
+    private ServicePortsInUse? _servicePorts;
     private Deployment? _cancelled;
 
     public ClusterState State => state;
@@ -179,6 +200,20 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
 
     /// <summary>Versions grow by at least a millisecond with every change, whatever the clock does.</summary>
     private AppVersion Version { get; } = new AppVersion(now) is var version && version > state.LastVersion ? version : state.LastVersion.Next;
+
+    /// <summary>The root as it is.</summary>
+    public Root Before => field ??= state.CurrentRoot();
+
+    /// <summary>The group that was written, if one was.</summary>
+    public AppId? Group { get; set; }
+
+    public void SetGroup(GroupDefinition definition) => _setGroups[definition.Id] = definition;
+
+    /// <summary>What was said of the group, not what is in it.</summary>
+    public void RemoveGroup(AppId group) => _removedGroups.Add(group);
+
+    /// <summary>The group shall exist, whatever is in it.</summary>
+    public void Keep(AppId group) => _kept.Add(group);
 
     public void Set(AppDefinition definition) => _set[definition.Id] = definition;
     public void Remove(AppId app) => _removed.Add(app);
@@ -194,29 +229,44 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
 
     public Decision Decide(bool force, bool created = false)
     {
-        var before = state.Apps.Where(a => !a.Value.Removing).ToImmutableSortedDictionary(a => a.Key, a => a.Value.Definition);
+        var before = Before.Apps;
         var after = before.RemoveRange(_removed).ToBuilder();
         var problems = new List<Problem>();
         foreach (var (id, definition) in _set)
-            if (Settle(definition, before.GetValueOrDefault(id), after.Values, problems) is { } settled) after[id] = settled;
-        problems.AddRange(Clashes(after.Keys));
-        if (problems.Count == 0 && DeploymentPlan.HasCycle(after.ToImmutable()))
+            if (Settle(definition, before.GetValueOrDefault(id), problems) is { } settled) after[id] = settled;
+        var root = WithGroups(after.ToImmutable());
+        problems.AddRange(Clashes(root));
+        if (problems.Count == 0 && DeploymentPlan.HasCycle(root.Apps, root.Groups))
             problems.Add(new Problem("/dependencies", "Dependency graph has cyclic dependencies."));
         if (problems.Count > 0) return Decider.NotValid(new Refusal(RefusalFamily.ObjectNotValid, problems.ToEquatableArray()));
-        return Deploy(before, after.ToImmutable(), force, created);
+        return Deploy(root, force, created);
     }
 
-    private Decision Deploy(
-        ImmutableSortedDictionary<AppId, AppDefinition> before, ImmutableSortedDictionary<AppId, AppDefinition> after, bool force, bool created)
+    private Root WithGroups(ImmutableSortedDictionary<AppId, AppDefinition> apps)
     {
+        var groups = Before.Groups.RemoveRange(_removedGroups).SetItems(_setGroups);
+        var root = new Root(apps, groups);
+        var kept = _kept.Where(id => !groups.ContainsKey(id) && (!Before.HasGroup(id) || !root.HasGroup(id))).ToList();
+        return kept.Count == 0 ? root : new Root(apps, groups.AddRange(kept.Select(id => KeyValuePair.Create(id, new GroupDefinition(id, default, null)))));
+    }
+
+    private Decision Deploy(Root root, bool force, bool created)
+    {
+        var (before, after) = (Before.Apps, root.Apps);
         var touched = _set.Keys.Concat(_removed).ToList();
+        var setGroups = root.Groups.Values.Where(g => Before.Groups.GetValueOrDefault(g.Id) != g).ToEquatableArray();
+        var removedGroups = Before.Groups.Keys.Where(g => !root.Groups.ContainsKey(g)).ToEquatableArray();
         var deployment = new Deployment
         {
             Id = DeploymentId(),
             Version = Version,
             StartedAt = now,
-            Steps = DeploymentPlan.Steps(before, after),
-            Originals = touched.Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
+            Steps = DeploymentPlan.Steps(before, after, root.Groups),
+            // Most of what a group's body holds is as it was: that must neither fill the log nor be put back by an undo.
+            Originals = touched.Where(id => Group is null || before.GetValueOrDefault(id) != after.GetValueOrDefault(id))
+                .Select(id => new OriginalApp(id, before.GetValueOrDefault(id))).ToEquatableArray(),
+            OriginalGroups = setGroups.Select(g => g.Id).Concat(removedGroups)
+                .Select(id => new OriginalGroup(id, Before.Groups.GetValueOrDefault(id))).ToEquatableArray(),
         };
         var affected = deployment.Affected.ToHashSet();
         var conflicts = state.Deployments.Values.Where(d => d.Id == _cancelled?.Id || d.Affected.Any(affected.Contains)).ToList();
@@ -225,25 +275,30 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         if (state.Deployments.Count - conflicts.Count >= settings.DeploymentsMax)
             return Decider.Refuse(RejectCode.TooMany, $"Max number ({settings.DeploymentsMax}) of running deployments is achieved. Wait for existing deployments to complete or cancel one.");
 
+        var changed = _set.Keys.Select(id => after[id]).Where(d => d.Version == Version).ToEquatableArray();
+        var started = new SchedulerEvent.DeploymentStarted(deployment, changed, _removed.ToEquatableArray(), origin)
+        {
+            At = now, SetGroups = setGroups, RemovedGroups = removedGroups, Told = Group?.Parent,
+        };
         var events = conflicts
             .Select(SchedulerEvent (d) => new SchedulerEvent.DeploymentCancelled(d.Id, $"Cancelled by the forced change {deployment.Id}") { At = now })
-            .Append(new SchedulerEvent.DeploymentStarted(
-                deployment, _set.Keys.Select(id => after[id]).Where(d => d.Version == Version).ToEquatableArray(), _removed.ToEquatableArray(), origin) { At = now });
+            .Append(started);
         if (deployment.Steps.IsEmpty) events = events.Append(new SchedulerEvent.DeploymentSucceeded(deployment.Id) { At = now });
-        return new Decision.Accepted(events.ToEquatableArray(), new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default));
+        var reply = new Reply(deployment.Id, Version, touched.ToEquatableArray(), created, default) { Group = Group };
+        return new Decision.Accepted(events.ToEquatableArray(), reply);
     }
 
     /// <summary>Gives a definition its service ports and its version (contract 2.5, 2.9).</summary>
-    private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, IEnumerable<AppDefinition> others, List<Problem> problems)
+    private AppDefinition? Settle(AppDefinition definition, AppDefinition? previous, List<Problem> problems)
     {
-        var used = others.Where(a => a.Id != definition.Id).SelectMany(a => a.Ports.Items).Select(p => p.ServicePort)
-            .Concat(state.Apps.Values.Where(a => a.Definition.Id != definition.Id).SelectMany(a => a.Definition.Ports.Items).Select(p => p.ServicePort))
-            .ToHashSet();
+        _servicePorts ??= new ServicePortsInUse(state);
+        var used = _servicePorts.Beside(definition.Id);
         if (!ServicePorts.TryAssign(definition, previous, used, settings.ServicePortMin, settings.ServicePortMax, out var assigned, out var problem))
         {
             problems.Add(problem);
             return null;
         }
+        _servicePorts.Give(assigned);
         if (previous is null) return assigned with { Version = Version, VersionInfo = new VersionInfo(Version, Version) };
         if (_restarted.Contains(definition.Id))
             return assigned with { Version = Version, VersionInfo = previous.VersionInfo with { LastConfigChangeAt = Version } };
@@ -254,18 +309,19 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
     }
 
     /// <summary>An app and a group may not share a path.</summary>
-    private IEnumerable<Problem> Clashes(IEnumerable<AppId> apps)
+    private IEnumerable<Problem> Clashes(Root root)
     {
-        var ids = apps.ToHashSet();
-        if (_set.Values.Any(d => state.App(d.Id) is { } there && there.IsPod != d.Pod is not null))
-            yield return new Problem("/id", "Applications and Pods may not share the same id");
-        foreach (var id in _set.Keys)
-        {
-            for (var group = id.Parent; !group.IsRoot; group = group.Parent)
-                if (ids.Contains(group)) yield return new Problem("/id", $"Groups and Applications may not have the same identifier: {group}");
-            if (ids.Any(other => other != id && other.IsWithin(id)))
-                yield return new Problem("/id", $"Groups and Applications may not have the same identifier: {id}");
-        }
+        var changed = _set.Keys.Concat(_setGroups.Keys).Concat(_kept).Distinct().ToList();
+        if (changed.Count == 0) return [];
+        return changed.SelectMany(Around).Where(id => root.Apps.ContainsKey(id) && root.HasGroup(id)).Distinct()
+            .Select(id => new Problem("/id", $"Groups and Applications may not have the same identifier: {id}"))
+            .Concat(_set.Values.Where(d => state.App(d.Id) is { } there && there.IsPod != d.Pod is not null)
+                .Select(d => new Problem("/id", $"Applications and Pods may not share the same id: {d.Id}")));
+    }
+
+    private static IEnumerable<AppId> Around(AppId id)
+    {
+        for (; !id.IsRoot; id = id.Parent) yield return id;
     }
 
     private string DeploymentId() => InstanceId.Derive(state.ClusterId + "/deployments", AppId.Root, Version.At.ToUnixTimeMilliseconds()).Uuid;

@@ -8,12 +8,14 @@ public static class DeploymentPlan
 {
     /// <param name="before">Every app users see, as it is.</param>
     /// <param name="after">Every app users shall see.</param>
+    /// <param name="groups">What groups depend on, all apps in them do.</param>
     public static EquatableArray<DeploymentStep> Steps(
-        ImmutableSortedDictionary<AppId, AppDefinition> before, ImmutableSortedDictionary<AppId, AppDefinition> after)
+        ImmutableSortedDictionary<AppId, AppDefinition> before, ImmutableSortedDictionary<AppId, AppDefinition> after,
+        ImmutableSortedDictionary<AppId, GroupDefinition>? groups = null)
     {
         var stops = before.Keys.Where(id => !after.ContainsKey(id)).Select(id => new DeploymentAction(DeploymentActionKind.StopApplication, id));
         var starts = after.Keys.Where(id => !before.ContainsKey(id)).Select(id => new DeploymentAction(DeploymentActionKind.StartApplication, id));
-        var levels = Levels(after);
+        var levels = Levels(after, groups);
         var changes = after.Values
             .Select(app => (app.Id, Action: Change(before.GetValueOrDefault(app.Id), app)))
             .Where(x => x.Action is not null)
@@ -31,7 +33,8 @@ public static class DeploymentPlan
     public static IEnumerable<AppId> Meant(AppId dependency, IEnumerable<AppId> apps) => apps.Where(a => a.IsWithin(dependency));
 
     /// <summary>True if following the dependencies leads back to where one began.</summary>
-    public static bool HasCycle(ImmutableSortedDictionary<AppId, AppDefinition> apps) => Levels(apps).Count < apps.Count;
+    public static bool HasCycle(ImmutableSortedDictionary<AppId, AppDefinition> apps, ImmutableSortedDictionary<AppId, GroupDefinition>? groups = null) =>
+        Levels(apps, groups).Count < apps.Count;
 
     private static DeploymentActionKind? Change(AppDefinition? before, AppDefinition after)
     {
@@ -44,13 +47,15 @@ public static class DeploymentPlan
     /// The length of each app's longest way down its dependencies; apps on or above a cycle have none. Each app is visited once, without recursion:
     /// what users nest or chain must not cost the scheduler its stack or its time.
     /// </summary>
-    private static Dictionary<AppId, int> Levels(ImmutableSortedDictionary<AppId, AppDefinition> apps)
+    private static Dictionary<AppId, int> Levels(
+        ImmutableSortedDictionary<AppId, AppDefinition> apps, ImmutableSortedDictionary<AppId, GroupDefinition>? groups)
     {
+        var meant = new Dictionary<AppId, List<AppId>>();
         var waitsFor = new Dictionary<AppId, int>();
         var above = new Dictionary<AppId, List<AppId>>();
         foreach (var (id, app) in apps)
         {
-            var below = app.Dependencies.SelectMany(d => Meant(d, apps.Keys)).Where(a => a != id).Distinct().ToList();
+            var below = app.Dependencies.Concat(Inherited(id, groups)).SelectMany(All).Where(a => a != id).Distinct().ToList();
             waitsFor[id] = below.Count;
             foreach (var dependency in below)
                 if (above.TryGetValue(dependency, out var list)) list.Add(id);
@@ -64,5 +69,20 @@ public static class DeploymentPlan
             level = level.SelectMany(id => above.GetValueOrDefault(id) ?? []).Where(id => --waitsFor[id] == 0).ToList();
         }
         return levels;
+
+        List<AppId> All(AppId dependency) =>
+            meant.TryGetValue(dependency, out var known) ? known : meant[dependency] = [.. Meant(dependency, apps.Keys)];
+    }
+
+    /// <summary>A group's dependencies are those of everything in it, at any depth.</summary>
+    private static IEnumerable<AppId> Inherited(AppId app, ImmutableSortedDictionary<AppId, GroupDefinition>? groups)
+    {
+        if (groups is null || groups.IsEmpty) yield break;
+        for (var group = app.Parent; ; group = group.Parent)
+        {
+            if (groups.TryGetValue(group, out var definition))
+                foreach (var dependency in definition.Dependencies) yield return dependency;
+            if (group.IsRoot) yield break;
+        }
     }
 }

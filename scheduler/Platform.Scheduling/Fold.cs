@@ -11,7 +11,7 @@ public sealed partial record ClusterState
     {
         var next = e switch
         {
-            SchedulerEvent.ClusterFounded x => this with { ClusterId = x.ClusterId },
+            SchedulerEvent.ClusterFounded x => Found(x),
             SchedulerEvent.DeploymentStarted x => Start(x),
             SchedulerEvent.DeploymentStepStarted x => WithDeployment(x.Deployment, d => d with { CurrentStep = x.Step }),
             SchedulerEvent.DeploymentStepSucceeded => this,
@@ -31,6 +31,12 @@ public sealed partial record ClusterState
         return next with { Revision = Revision + 1 };
     }
 
+    private ClusterState Found(SchedulerEvent.ClusterFounded x)
+    {
+        var first = new RootVersion(new AppVersion(x.At), default, default);
+        return this with { ClusterId = x.ClusterId, RootVersions = RootVersions.SetItem(first.Version, first) };
+    }
+
     private ClusterState Start(SchedulerEvent.DeploymentStarted x)
     {
         var apps = Apps.ToBuilder();
@@ -42,7 +48,14 @@ public sealed partial record ClusterState
         foreach (var id in x.Removed)
             if (apps.TryGetValue(id, out var app))
                 apps[id] = app with { Removing = true, Delay = null };
-        return this with { Apps = apps.ToImmutable(), Deployments = Deployments.SetItem(x.Deployment.Id, x.Deployment), LastVersion = x.Deployment.Version };
+        var next = this with
+        {
+            Apps = apps.ToImmutable(),
+            Groups = Groups.RemoveRange(x.RemovedGroups).SetItems(x.SetGroups.Select(g => KeyValuePair.Create(g.Id, g))),
+            Deployments = Deployments.SetItem(x.Deployment.Id, x.Deployment),
+            LastVersion = x.Deployment.Version,
+        };
+        return next.WithRootVersion(this, x);
     }
 
     private static AppState Redefine(AppState? old, AppDefinition definition)

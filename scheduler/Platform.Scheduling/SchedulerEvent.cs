@@ -33,7 +33,18 @@ public abstract record SchedulerEvent
 
     /// <summary>A change of the root: the definitions it sets and the apps it removes, with the plan that brings them about.</summary>
     public sealed record DeploymentStarted(
-        Deployment Deployment, EquatableArray<AppDefinition> Set, EquatableArray<AppId> Removed, ChangeOrigin Origin) : SchedulerEvent;
+        Deployment Deployment, EquatableArray<AppDefinition> Set, EquatableArray<AppId> Removed, ChangeOrigin Origin) : SchedulerEvent
+    {
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+        public EquatableArray<GroupDefinition> SetGroups { get; init; }
+
+        /// <summary>Groups that nobody's word keeps any more; they are gone if nothing is in them.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+        public EquatableArray<AppId> RemovedGroups { get; init; }
+
+        /// <summary>The group whose followers are told, where a group was written; null: it follows from the apps.</summary>
+        public AppId? Told { get; init; }
+    }
 
     public sealed record DeploymentStepStarted(string Deployment, int Step) : SchedulerEvent;
     public sealed record DeploymentStepSucceeded(string Deployment, int Step) : SchedulerEvent;

@@ -15,6 +15,10 @@ internal sealed record Answer(int Status)
     public string? Location { get; init; }
     public string? DeploymentId { get; init; }
     public string? Allow { get; init; }
+
+    /// <summary>The version of what was read or written, as a strong entity tag without its quotes.</summary>
+    public AppVersion? Tag { get; init; }
+
     public int? RetryAfterSeconds { get; init; }
 
     /// <summary>The rest of the request's body is not worth waiting for.</summary>
@@ -66,6 +70,7 @@ internal sealed record Answer(int Status)
         RejectCode.Locked => Of(409, writer => WriteLocked(writer, rejection)),
         RejectCode.NotFound => NotFound(rejection.Message),
         RejectCode.TooMany => Message(403, rejection.Message),
+        RejectCode.Mismatch => Message(412, rejection.Message) with { Tag = rejection.Version },
         _ => throw new System.Diagnostics.UnreachableException($"{rejection}"),
     };
 
@@ -76,7 +81,7 @@ internal sealed record Answer(int Status)
         writer.WriteString("version", reply.Version.ToString());
         writer.WriteString("deploymentId", reply.Deployment);
         writer.WriteEndObject();
-    }) with { DeploymentId = reply.Deployment };
+    }) with { DeploymentId = reply.Deployment, Tag = reply.VersionAfter };
 
     private static IEnumerable<Action<Utf8JsonWriter>> Parts<T>(string? name, IEnumerable<T> items, Action<Utf8JsonWriter, T> write)
     {

@@ -41,6 +41,7 @@ internal static class Answers
         var headers = response.Headers;
         if (answer.Location is { } location) headers.Location = location;
         if (answer.DeploymentId is { } deployment) headers["Marathon-Deployment-Id"] = deployment;
+        if (answer.Tag is { } tag) headers.ETag = $"\"{tag}\"";
         if (answer.Allow is { } allow) headers.Allow = allow;
         if (answer.RetryAfterSeconds is { } seconds) headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
         if (answer.Close) headers.Connection = "close";

@@ -10,7 +10,7 @@ public sealed record ApiOptions
 
     public string Version { get; init; } = "0.1.0";
 
-    /// <summary>Printed by <c>/v2/info</c> only.</summary>
+    /// <summary>The loop's own: printed by <c>/v2/info</c>, and what a dry run decides by.</summary>
     public SchedulerSettings Settings { get; init; } = new();
 
     /// <summary>One app's JSON, and any other body.</summary>

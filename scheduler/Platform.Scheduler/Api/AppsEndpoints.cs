@@ -42,7 +42,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
             writer.WritePropertyName("app");
             AppInfoJson.Write(writer, call.View, app, embed, time.GetUtcNow());
             writer.WriteEndObject();
-        });
+        }) with { Tag = app.Definition.Version };
     }
 
     public static Answer Versions(Call call, string[] path) => Find(call, path) is { } app
@@ -71,6 +71,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         {
             Location = call.UrlOf(stored.Id),
             DeploymentId = accepted.Reply.Deployment,
+            Tag = stored.Version,
         };
     }
 
@@ -118,9 +119,8 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     /// <summary>The apps of a group and of the groups in it; null if there is no such group.</summary>
     internal static List<AppState>? GroupOf(Call call, string[] path)
     {
-        if (ParseId(path, out _) is not { } group) return null;
-        var apps = Visible(call.View.State).Where(a => a.Definition.Id != group && a.Definition.Id.IsWithin(group)).ToList();
-        return apps.Count > 0 || group.IsRoot ? apps : null;
+        if (ParseId(path, out _) is not { } group || !call.View.State.HasGroup(group)) return null;
+        return Visible(call.View.State).Where(a => a.Definition.Id != group && a.Definition.Id.IsWithin(group)).ToList();
     }
 
     /// <summary>Pods have endpoints of their own.</summary>

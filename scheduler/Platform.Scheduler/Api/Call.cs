@@ -3,13 +3,14 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Net.Http.Headers;
 using Platform.Model;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
 
 /// <summary>The yes-or-no words of the contract's queries; null = not said.</summary>
-internal readonly record struct Flags(bool? Force, bool? Scale, bool? Wipe, bool? PartialUpdate)
+internal readonly record struct Flags(bool? Force, bool? Scale, bool? Wipe, bool? PartialUpdate, bool? DryRun)
 {
     public static (Flags Flags, Answer? Refusal) Read(IQueryCollection query)
     {
@@ -22,7 +23,32 @@ internal readonly record struct Flags(bool? Force, bool? Scale, bool? Wipe, bool
             refusal = Answer.Message(400, $"The parameter {name} is either true or false, not '{texts[^1]}'");
             return null;
         }
-        return (new Flags(Flag("force"), Flag("scale"), Flag("wipe"), Flag("partialUpdate")), refusal);
+        return (new Flags(Flag("force"), Flag("scale"), Flag("wipe"), Flag("partialUpdate"), Flag("dryRun")), refusal);
+    }
+}
+
+/// <summary>If-Match and If-None-Match of a write (RFC 9110, 13.1).</summary>
+internal static class Preconditions
+{
+    public static (Precondition Precondition, Answer? Refusal) Read(HttpRequest request)
+    {
+        var (match, noneMatch) = (request.Headers.IfMatch, request.Headers.IfNoneMatch);
+        if (match.Count == 0 && noneMatch.Count == 0) return (Precondition.None, null);
+        if (HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method)) return (Precondition.None, null);
+        if (noneMatch.Count > 0 && noneMatch.ToString() != "*")
+            return (Precondition.None, Answer.Message(400, $"If-None-Match of a write knows only *, not '{noneMatch}'"));
+        if (match.Count == 0) return (new Precondition(null, true), null);
+        if (!EntityTagHeaderValue.TryParseStrictList(match, out var tags) || tags.Count == 0)
+            return (Precondition.None, Answer.Message(400, $"If-Match is * or a list of entity tags, each in double quotes, not '{match}'"));
+        return (new Precondition(tags.Select(Text).ToEquatableArray(), noneMatch.Count > 0), null);
+    }
+
+    /// <summary>A weak tag never matches a write, nor does a tag that is no version of ours.</summary>
+    private static string Text(EntityTagHeaderValue tag)
+    {
+        if (tag.Equals(EntityTagHeaderValue.Any)) return "*";
+        var text = tag.Tag.ToString().Trim('"');
+        return !tag.IsWeak && AppVersion.TryParse(text, out var version) ? version.Value.ToString() : tag.ToString();
     }
 }
 
@@ -38,6 +64,7 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public string[] Segments => segments;
 
     public Flags Flags => flags;
+    public Precondition Precondition { get; init; } = Precondition.None;
     public ClusterView View => view;
     public ApiOptions Options => options;
     public IQueryCollection Query => http.Request.Query;
@@ -49,10 +76,14 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public ChangeOrigin Origin(ChangeKind kind) => new(ClientIp, http.Request.Path.Value ?? "/", kind);
 
     /// <summary>The resource's absolute URL, under the name the client knows us by.</summary>
-    public string UrlOf(AppId app) => UrlOf("apps", app.Path);
+    public string UrlOf(AppId app) => UrlOf("/v2/apps", app);
 
-    public string UrlOf(string resource, string path) =>
-        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}/v2/{resource}{path}";
+    /// <param name="collection">Where resources of its kind are: <c>/v2/apps</c>, <c>/v2/groups</c>.</param>
+    public string UrlOf(string collection, AppId id) => UrlOf($"{collection}{id.Path}");
+
+    /// <param name="path">From the root of the server.</param>
+    public string UrlOf(string path) =>
+        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}{path}";
 
     public static string LeaderOf(HttpContext http, ApiOptions options)
     {
@@ -90,6 +121,9 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
             if (JsonMarshal.GetRawUtf8Value(item).Length > options.AppBytesMax) return (body, TooLarge(options.AppBytesMax));
         return (body, null);
     }
+
+    /// <summary>A group with all that is in it: as large as several apps may be together.</summary>
+    public Task<(JsonElement Body, Answer? Refusal)> ReadGroupAsync() => ReadJsonAsync(options.AppsBytesMax);
 
     private async Task<(JsonElement Body, Answer? Refusal)> ReadJsonAsync(long bytesMax)
     {

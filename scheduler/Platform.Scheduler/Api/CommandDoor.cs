@@ -3,18 +3,54 @@ using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
 
-/// <summary>Where endpoints ask for a change: a decision comes back as what was accepted, or as the answer that refuses it.</summary>
+/// <summary>Where endpoints ask for a change: a decision comes back as what was accepted, or as the answer to give in its place.</summary>
 internal sealed class CommandDoor(SchedulerLoop loop, EventHub hub, ApiOptions options, TimeProvider time)
 {
-    /// <param name="group">The group that a refused change would have changed; its followers are told that it was locked.</param>
-    public async Task<(Decision.Accepted Accepted, Answer? Refusal)> AskAsync(Call call, Command command, AppId group)
+    /// <summary>The answer in place of a change is its refusal, or, under <c>dryRun</c>, its plan: whatever is asked so, changes nothing.</summary>
+    /// <param name="group">The group that a refused change would have changed; its followers are told why it was not.</param>
+    public async Task<(Decision.Accepted Accepted, Answer? Instead)> AskAsync(Call call, Command command, AppId group)
     {
+        command = command with { Precondition = call.Precondition };
+        if (call.Flags.DryRun == true) return (null!, Rehearse(call, command));
         var decision = await DecideAsync(call, command).ConfigureAwait(false);
         if (decision is Decision.Accepted accepted) return (accepted, null);
         var rejection = ((Decision.Refused)decision).Rejection;
-        if (rejection.Code == RejectCode.Locked) hub.Tell(ContractEvents.GroupChangeFailed(group, rejection.Message, time.GetUtcNow()));
+        if (rejection.Code is RejectCode.Locked or RejectCode.NotValid or RejectCode.TooMany)
+            hub.Tell(ContractEvents.GroupChangeFailed(group, ReasonOf(rejection), time.GetUtcNow()));
         return (null!, Answer.Of(rejection));
     }
+
+    private static string ReasonOf(Rejection rejection) =>
+        rejection.Message + string.Concat(rejection.Details.Select(d => $" {d.Path}: {d.Reason}."));
+
+    /// <summary>On the caller's thread and its view of the cluster: the loop goes on meanwhile.</summary>
+    private Answer Rehearse(Call call, Command command)
+    {
+        var now = time.GetUtcNow();
+        return Decider.Decide(call.View.State, Forced(command), options.Settings, now) switch
+        {
+            Decision.Refused refused => Answer.Of(refused.Rejection),
+            Decision.Accepted accepted when accepted.Events.Items.Any(e => e is SchedulerEvent.DeploymentStarted) =>
+                RehearsalJson.Answer(Rehearsal.Of(call.View.State, accepted, now)),
+            _ => Answer.Message(400, "This makes no deployment that a dryRun could show"),
+        };
+    }
+
+    /// <summary>A plan is shown even where running deployments are in its way; it names them.</summary>
+    private static Command Forced(Command command) => command switch
+    {
+        Command.CreateApp x => x with { Force = true },
+        Command.WriteApps x => x with { Force = true },
+        Command.DeleteApp x => x with { Force = true },
+        Command.RestartApp x => x with { Force = true },
+        Command.KillInstances x => x with { Force = true },
+        Command.CreatePod x => x with { Force = true },
+        Command.WritePod x => x with { Force = true },
+        Command.DeletePod x => x with { Force = true },
+        Command.WriteGroup x => x with { Force = true },
+        Command.DeleteGroup x => x with { Force = true },
+        _ => command,
+    };
 
     private async Task<Decision> DecideAsync(Call call, Command command)
     {

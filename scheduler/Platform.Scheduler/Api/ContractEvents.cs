@@ -76,7 +76,7 @@ public static class ContractEvents
 
         yield return Of("group_change_success", x.At, writer =>
         {
-            writer.WriteString("groupId", GroupOf(touched).Path);
+            writer.WriteString("groupId", (x.Told ?? GroupOf(touched)).Path);
             writer.WriteString("version", x.Deployment.Version.ToString());
         });
 
@@ -102,7 +102,7 @@ public static class ContractEvents
         AppJson.Write(writer, definition);
     });
 
-    /// <summary>A change of one app is told as a change of its group (contract 11, 19), a change here and there as one of the root.</summary>
+    /// <summary>A change of one app or group is told as one of the group around it (contract 11, 19), a change here and there as one of the root.</summary>
     private static AppId GroupOf(IEnumerable<AppId> touched) => touched.Select(a => a.Parent).Distinct().ToList() is [var only] ? only : AppId.Root;
 
     private static IEnumerable<ContractEvent> Checks(DateTimeOffset at, AppDefinition? before, AppDefinition after)

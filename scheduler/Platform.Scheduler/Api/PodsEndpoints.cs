@@ -62,7 +62,9 @@ internal sealed class PodsEndpoints(CommandDoor door, TimeProvider time)
     }
 
     private static Answer Get(Call call, string[] path) =>
-        Find(call, path) is { } pod ? Answer.Of(200, writer => PodJson.Write(writer, pod.Definition)) : NoPod(path);
+        Find(call, path) is { } pod
+            ? Answer.Of(200, writer => PodJson.Write(writer, pod.Definition)) with { Tag = pod.Definition.Version }
+            : NoPod(path);
 
     /// <summary>A pod on its way out has a status until its last instance has ended.</summary>
     private Answer Status(Call call, string[] path)
@@ -97,7 +99,7 @@ internal sealed class PodsEndpoints(CommandDoor door, TimeProvider time)
         var command = new Command.CreatePod(body, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.PodCreated) };
         var (accepted, refused) = await door.AskAsync(call, command, AppsEndpoints.GroupOf(body)).ConfigureAwait(false);
         if (refused is not null) return refused;
-        return Written(call, accepted, 201) with { Location = call.UrlOf("pods", accepted.Reply.Apps[0].Path) };
+        return Written(call, accepted, 201) with { Location = call.UrlOf("/v2/pods", accepted.Reply.Apps[0]) };
     }
 
     private async Task<Answer> WriteAsync(Call call, string[] path)
@@ -117,7 +119,7 @@ internal sealed class PodsEndpoints(CommandDoor door, TimeProvider time)
         var id = pod.Definition.Id;
         var command = new Command.DeletePod(id, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.PodDeleted) };
         var (accepted, refused) = await door.AskAsync(call, command, id.Parent).ConfigureAwait(false);
-        return refused ?? new Answer(202) { DeploymentId = accepted.Reply.Deployment, Location = call.UrlOf("deployments", $"/{accepted.Reply.Deployment}") };
+        return refused ?? new Answer(202) { DeploymentId = accepted.Reply.Deployment, Location = call.UrlOf($"/v2/deployments/{accepted.Reply.Deployment}") };
     }
 
     /// <summary>The pod as it was stored; a write that changed nothing has stored nothing, and the pod is as it was.</summary>
@@ -125,7 +127,7 @@ internal sealed class PodsEndpoints(CommandDoor door, TimeProvider time)
     {
         var stored = accepted.Events.Items.OfType<SchedulerEvent.DeploymentStarted>().Single().Set.Items.SingleOrDefault()
             ?? call.View.State.Apps[accepted.Reply.Apps[0]].Definition;
-        return Answer.Of(status, writer => PodJson.Write(writer, stored)) with { DeploymentId = accepted.Reply.Deployment };
+        return Answer.Of(status, writer => PodJson.Write(writer, stored)) with { DeploymentId = accepted.Reply.Deployment, Tag = stored.Version };
     }
 
     private async Task<Answer> KillOneAsync(Call call, string[] path, string text)

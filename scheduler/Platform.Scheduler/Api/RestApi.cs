@@ -18,6 +18,7 @@ public sealed partial class RestApi
     private readonly EventHub _hub;
     private readonly ILogger<RestApi> _logger;
     private readonly AppsEndpoints _apps;
+    private readonly GroupsEndpoints _groups;
     private readonly TasksEndpoints _tasks;
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
@@ -29,6 +30,7 @@ public sealed partial class RestApi
         (_loop, _options, _hub, _logger) = (loop, options, hub, logger);
         var door = new CommandDoor(loop, hub, options, time);
         _apps = new AppsEndpoints(door, time);
+        _groups = new GroupsEndpoints(door, time);
         _tasks = new TasksEndpoints(door);
         _deployments = new DeploymentsEndpoints(door);
         _queue = new QueueEndpoints(door, time);
@@ -54,7 +56,9 @@ public sealed partial class RestApi
         {
             var (flags, refusal) = Flags.Read(http.Request.Query);
             var segments = (http.Request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
-            var call = new Call(http, segments, flags, _loop.Current, _options);
+            var (precondition, malformed) = Preconditions.Read(http.Request);
+            refusal ??= malformed;
+            var call = new Call(http, segments, flags, _loop.Current, _options) { Precondition = precondition };
             if (refusal is null && IsEventStream(call))
             {
                 await _events.FollowAsync(call).ConfigureAwait(false);
@@ -99,6 +103,7 @@ public sealed partial class RestApi
         ["v2", "apps", .. var path] => AppAsync(call, path),
         ["v2", "pods", .. var path] => _pods.RouteAsync(call, path),
         ["v2", "pods::status"] => _pods.AllStatuses(call),
+        ["v2", "groups", .. var path] => GroupAsync(call, path),
         ["v2", "tasks"] => Read(call, () => TasksEndpoints.List(call)),
         ["v2", "tasks", "delete"] => call.Method == HttpMethods.Post ? _tasks.KillSeveralAsync(call) : NotAllowed("POST"),
         ["v2", "deployments"] => Read(call, () => DeploymentsEndpoints.List(call)),
@@ -136,6 +141,19 @@ public sealed partial class RestApi
         ("PATCH", _) => _apps.WriteAsync(call, path, patch: true),
         ("DELETE", _) => _apps.DeleteAsync(call, path),
         _ => NotAllowed(AllowedOf(path)),
+    };
+
+    private Task<Answer> GroupAsync(Call call, string[] path) => (call.Method, path) switch
+    {
+        ("GET", [.. var id, "apps"]) => Task.FromResult(_groups.Apps(call, id)),
+        ("GET", [.. var id, "versions"]) => Task.FromResult(GroupsEndpoints.Versions(call, id)),
+        ("GET", [.. var id, "versions", var version]) => Task.FromResult(_groups.Version(call, id, version)),
+        ("GET", _) => Task.FromResult(_groups.Get(call, path)),
+        ("POST", _) => _groups.WriteAsync(call, path, mayExist: false),
+        ("PUT", _) => _groups.WriteAsync(call, path, mayExist: true),
+        ("PATCH", _) => _groups.PatchAsync(call, path),
+        ("DELETE", _) => _groups.DeleteAsync(call, path),
+        _ => NotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE"),
     };
 
     private static string AllowedOf(string[] path) => path switch

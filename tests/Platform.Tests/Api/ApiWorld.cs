@@ -79,7 +79,8 @@ internal sealed class ApiWorld : IAsyncDisposable
         await log.AppendAsync(0, [new SchedulerEvent.ClusterFounded("11111111-2222-3333-4444-555555555555") { At = Start }], CancellationToken.None);
         var state = await log.RecoverAsync(CancellationToken.None);
         // Nodes of a test say nothing while it moves the clock; that alone makes none of them lost.
-        var world = new ApiWorld(directory, log, state, options ?? new ApiOptions(), settings ?? new SchedulerSettings { NodeLostAfter = TimeSpan.FromDays(1) });
+        settings ??= new SchedulerSettings { NodeLostAfter = TimeSpan.FromDays(1) };
+        var world = new ApiWorld(directory, log, state, (options ?? new ApiOptions()) with { Settings = settings }, settings);
         await world._app.StartAsync();
         var address = world._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
         world.Http.BaseAddress = new Uri(address);
@@ -154,9 +155,11 @@ internal sealed class ApiWorld : IAsyncDisposable
     public Task<Heard> PatchAsync(string path, string body) => SendAsync(HttpMethod.Patch, path, body);
     public Task<Heard> DeleteAsync(string path) => SendAsync(HttpMethod.Delete, path, null);
 
-    public async Task<Heard> SendAsync(HttpMethod method, string path, string? body, string? accept = "application/json", string? contentType = "application/json")
+    public async Task<Heard> SendAsync(
+        HttpMethod method, string path, string? body, string? accept = "application/json", string? contentType = "application/json", params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(method, path);
+        foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
         if (accept is not null) request.Headers.TryAddWithoutValidation("Accept", accept);
         if (body is not null)
         {
@@ -247,7 +250,7 @@ internal sealed class MoodyLog(SqliteClusterLog log) : IClusterLog
 /// <summary>Requests and answers one below the other, as a person would note them; golden files hold them.</summary>
 internal sealed class Transcript(ApiWorld world)
 {
-    private static readonly string[] Noted = ["Location", "Marathon-Deployment-Id", "Allow", "Retry-After", "Content-Type"];
+    private static readonly string[] Noted = ["Location", "Marathon-Deployment-Id", "Allow", "Retry-After", "ETag", "Content-Type"];
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private readonly StringBuilder _text = new();

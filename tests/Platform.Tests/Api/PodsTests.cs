@@ -233,6 +233,54 @@ public sealed class PodsTests
     }
 
     [Fact]
+    public async Task Groups_show_make_and_keep_their_pods()
+    {
+        await using var world = await WithPodAsync();
+        (await world.PutAsync("/v2/groups/shop", $$"""{"apps":[{"id":"app","cmd":"serve"}],"pods":[{{Pod("other")}}]}""")).Must(HttpStatusCode.OK);
+        await world.SettleAsync();
+        var group = (await world.GetAsync("/v2/groups/shop")).Json;
+        Assert.Equal(["/shop/app"], group["apps"]!.AsArray().Select(x => Text(x!["id"])));
+        Assert.Equal(["/shop/other", "/shop/pod"], group["pods"]!.AsArray().Select(x => Text(x!["id"])));
+        Assert.Equal("STABLE", Text((await StatusAsync(world, "/shop/other"))["status"]));
+
+        (await world.PutAsync("/v2/groups/shop", """{"apps":[],"pods":[]}""")).Must(HttpStatusCode.OK);
+        await world.SettleAsync();
+        Assert.Equal(2, (await world.GetAsync("/v2/groups/shop")).Json["pods"]!.AsArray().Count);
+        Assert.Empty((await world.GetAsync("/v2/groups/shop/apps")).Json.AsArray());
+        (await world.PutAsync("/v2/groups/shop", """{"scaleBy":2}""")).Must(HttpStatusCode.OK);
+        await world.SettleAsync();
+        Assert.Equal(2, world.InstancesOf("/shop/pod").Length);
+        (await world.DeleteAsync("/v2/groups/shop")).Must(HttpStatusCode.OK);
+        await world.SettleAsync();
+        Assert.Empty((await world.GetAsync("/v2/pods")).Json.AsArray());
+    }
+
+    [Theory]
+    [InlineData("""{"pods":[{"id":"p"}]}""", "/pods(0)/containers")]
+    [InlineData("""{"pods":[{"id":"/elsewhere/p","containers":[{"name":"a","image":{"id":"i"}}]}]}""", "/pods(0)/id")]
+    [InlineData("""{"groups":[{"id":"eu","pods":[{"id":"p","containers":[{"name":"A","image":{"id":"i"}}]}]}]}""", "/groups(0)/pods(0)/containers(0)/name")]
+    [InlineData("""{"apps":[{"id":"pod","cmd":"serve"}]}""", "/id")]
+    [InlineData("""{"apps":[{"id":"x","cmd":"serve"}],"pods":[{"id":"x","containers":[{"name":"a","image":{"id":"i"}}]}]}""", "/pods(0)/id")]
+    public async Task What_is_wrong_with_a_pod_in_a_group_is_told_with_its_place(string body, string path)
+    {
+        await using var world = await WithPodAsync();
+        var refused = (await world.PutAsync("/v2/groups/shop", body)).Must(HttpStatusCode.UnprocessableEntity);
+        Assert.Contains(path, refused.Json["details"]!.AsArray().Select(x => Text(x!["path"])));
+    }
+
+    [Fact]
+    public async Task A_dry_run_shows_the_plan_and_a_precondition_is_kept()
+    {
+        await using var world = await WithPodAsync();
+        var plan = (await world.PutAsync("/v2/pods/shop/pod?dryRun=true", Pod(colour: "green"))).Must(HttpStatusCode.OK).Json;
+        Assert.Equal("RestartPod", Text(plan["steps"]![0]!["actions"]![0]!["action"]));
+        Assert.Equal("blue", Text((await world.GetAsync("/v2/pods/shop/pod")).Json["environment"]!["COLOUR"]));
+        using var request = new HttpRequestMessage(HttpMethod.Put, "/v2/pods/shop/pod") { Content = new StringContent(Pod(colour: "green")) };
+        request.Headers.TryAddWithoutValidation("If-Match", "\"2020-01-01T00:00:00.000Z\"");
+        Assert.Equal(HttpStatusCode.PreconditionFailed, (await world.Http.SendAsync(request)).StatusCode);
+    }
+
+    [Fact]
     public async Task A_pod_in_a_running_deployment_is_locked_unless_forced()
     {
         await using var world = await ApiWorld.StartAsync();

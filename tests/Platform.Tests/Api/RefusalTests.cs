@@ -39,7 +39,7 @@ public sealed class RefusalTests
         await transcript.NoteAsync("POST", "/v2/tasks/delete", """{"ids":"x"}""");
         await transcript.NoteAsync("POST", "/v2/tasks/delete", """{}""");
         await transcript.NoteAsync("POST", "/v2/tasks/delete", """[]""");
-        await transcript.NoteAsync("GET", "/v2/groups");
+        await transcript.NoteAsync("GET", "/v2/nonsense");
         await transcript.NoteAsync("GET", "/nowhere");
         await transcript.NoteAsync("PUT", "/v2/info", "{}");
         await transcript.NoteAsync("POST", "/v2/apps/taken", "{}");

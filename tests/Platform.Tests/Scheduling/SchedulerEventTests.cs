@@ -36,7 +36,11 @@ public sealed class SchedulerEventTests
     [
         new SchedulerEvent.ClusterFounded("c1") { At = At },
         new SchedulerEvent.NodeJoined(Description) { At = At },
-        new SchedulerEvent.DeploymentStarted(Deployment, [App], [AppId.Parse("/old")], new ChangeOrigin("127.0.0.1", "/v2/apps", ChangeKind.AppWritten)) { At = At },
+        new SchedulerEvent.DeploymentStarted(
+            Deployment with { OriginalGroups = [new OriginalGroup(AppId.Parse("/shop"), null)] }, [App], [AppId.Parse("/old")], new ChangeOrigin("127.0.0.1", "/v2/apps", ChangeKind.AppWritten))
+        {
+            At = At, SetGroups = [new GroupDefinition(AppId.Parse("/shop"), [AppId.Parse("/base")], true)], RemovedGroups = [AppId.Parse("/gone")], Told = AppId.Root,
+        },
         new SchedulerEvent.DeploymentStepStarted("d1", 1) { At = At },
         new SchedulerEvent.DeploymentStepSucceeded("d1", 1) { At = At },
         new SchedulerEvent.InstancePlaced(Id, 7, App.Id, Version, Node, [31000], new Resources(0.5, 64, 0)) { At = At },
@@ -81,6 +85,21 @@ public sealed class SchedulerEventTests
         Assert.Equal(Of(kind), SchedulerJson.ReadEvent(written));
         Golden.Check($"scheduling/events/{kind}.json", JsonNode.Parse(written)!.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
         Assert.Equal(Of(kind), SchedulerJson.ReadEvent(Encoding.UTF8.GetBytes(Golden.Read($"scheduling/events/{kind}.json"))));
+    }
+
+    /// <summary>Written before groups were remembered.</summary>
+    [Fact]
+    public void A_log_from_before_groups_reads_and_knows_its_groups()
+    {
+        var old = SchedulerJson.ReadEvent(Encoding.UTF8.GetBytes(Golden.Read("scheduling/events-of-old/deployment-started-without-groups.json")));
+        var plain = Assert.IsType<SchedulerEvent.DeploymentStarted>(old);
+        Assert.Equal(new SchedulerEvent.DeploymentStarted(Deployment, [App], [AppId.Parse("/old")], plain.Origin) { At = At }, plain);
+        Assert.Equal(Golden.Read("scheduling/events-of-old/deployment-started-without-groups.json").Trim(), // nor does a change of apps alone grow by them
+            JsonNode.Parse(SchedulerJson.Write(plain))!.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+        var state = ClusterState.Empty.Fold(OfEachKind[0]).Fold(old);
+        Assert.True(state.HasGroup(AppId.Parse("/shop")));
+        Assert.Equal(Version, state.VersionOf(AppId.Parse("/shop")));
+        Assert.Equal([Version], state.VersionsOf(AppId.Parse("/shop")));
     }
 
     [Fact]
