@@ -283,7 +283,9 @@ public sealed class AgentCore
     private DateTimeOffset? Stop(HeldInstance held, DateTimeOffset now)
     {
         held.Stopping = true;
-        held.Detail = held.HealthKill is not null ? "Stopping since its health check failed" : held.Ending is { } ending ? $"Stopping: {ending.Message}" : "Stopping";
+        held.Detail = held.HealthKill is not null ? "Stopping since its health check failed"
+            : held.Ending is { } ending ? $"Stopping: {ending.Message}"
+            : "Stopping";
         if (held.TerminatedAt is not { } terminated)
         {
             Order(held, Work.Terminate, new AgentAction.Terminate(held.Id, held.Runtime));

@@ -14,7 +14,8 @@ public sealed record GroupDefinition(AppId Id, EquatableArray<AppId> Dependencie
 /// <param name="Groups">The groups directly in it, complete.</param>
 /// <param name="Path">Where in the body it stands, for problems.</param>
 public sealed record GroupUpdate(
-    AppId Id, EquatableArray<AppDefinition>? Apps, EquatableArray<AppDefinition>? Pods, EquatableArray<GroupUpdate>? Groups, EquatableArray<AppId>? Dependencies, bool? EnforceRole, string Path);
+    AppId Id, EquatableArray<AppDefinition>? Apps, EquatableArray<AppDefinition>? Pods,
+    EquatableArray<GroupUpdate>? Groups, EquatableArray<AppId>? Dependencies, bool? EnforceRole, string Path);
 
 /// <summary>What became of a group that somebody sent us.</summary>
 public abstract record GroupReadResult

@@ -329,7 +329,9 @@ internal static class Observations
             && report.ContainerAddress == instance.ContainerAddress
             && report.Ending == instance.Ending
             && SameVerdicts(instance.Health, report.Health);
-        return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health) { At = now, Ending = report.Ending }];
+        if (same) return [];
+        var (startedAt, address) = (report.StartedAt, report.ContainerAddress);
+        return [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, startedAt, address, report.Health) { At = now, Ending = report.Ending }];
     }
 
     private static bool SameVerdicts(EquatableArray<HealthState> old, EquatableArray<HealthState> now) =>

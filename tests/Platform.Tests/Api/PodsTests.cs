@@ -274,6 +274,8 @@ public sealed class PodsTests
         await using var world = await WithPodAsync();
         var plan = (await world.PutAsync("/v2/pods/shop/pod?dryRun=true", Pod(colour: "green"))).Must(HttpStatusCode.OK).Json;
         Assert.Equal("RestartPod", Text(plan["steps"]![0]!["actions"]![0]!["action"]));
+        var difference = Assert.Single(plan["apps"]![0]!["diff"]!.AsArray())!;
+        Assert.Equal(("/environment/COLOUR", "blue", "green"), (Text(difference["path"]), Text(difference["from"]), Text(difference["to"])));
         Assert.Equal("blue", Text((await world.GetAsync("/v2/pods/shop/pod")).Json["environment"]!["COLOUR"]));
         using var request = new HttpRequestMessage(HttpMethod.Put, "/v2/pods/shop/pod") { Content = new StringContent(Pod(colour: "green")) };
         request.Headers.TryAddWithoutValidation("If-Match", "\"2020-01-01T00:00:00.000Z\"");
