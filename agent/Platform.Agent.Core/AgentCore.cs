@@ -269,7 +269,7 @@ public sealed class AgentCore
     }
 
     private bool MustStop(HeldInstance held) =>
-        held.HealthKill is not null || (held.Listed ? held.Assignment!.Goal == Goal.Stop : MayLetGo(held));
+        held.HealthKill is not null || held.Ending is not null || (held.Listed ? held.Assignment!.Goal == Goal.Stop : MayLetGo(held));
 
     /// <summary>Not listed is reason enough only for an instance the scheduler certainly knew.</summary>
     private bool MayLetGo(HeldInstance held) => !held.Listed && _memory.Revision is not null && held.Serial < _memory.NextSerial;
@@ -312,7 +312,9 @@ public sealed class AgentCore
     private DateTimeOffset? Stop(HeldInstance held, DateTimeOffset now)
     {
         held.Stopping = true;
-        held.Detail = held.HealthKill is null ? "Stopping" : "Stopping since its health check failed";
+        held.Detail = held.HealthKill is not null ? "Stopping since its health check failed"
+            : held.Ending is { } ending ? $"Stopping: {ending.Message}"
+            : "Stopping";
         if (held.TerminatedAt is not { } terminated)
         {
             Order(held, Work.Terminate, new AgentAction.Terminate(held.Id, held.Runtime));

@@ -8,15 +8,22 @@ public enum RuntimeKind { Docker, Process }
 public static class Runtimes
 {
     /// <summary>An app without an image is a plain process, whatever else its container says.</summary>
-    public static RuntimeKind Of(AppDefinition app) => app.Container?.Image is null ? RuntimeKind.Process : RuntimeKind.Docker;
+    public static RuntimeKind Of(AppDefinition app) => app.NeedsImage ? RuntimeKind.Docker : RuntimeKind.Process;
 }
 
 public enum ContainerState { Created, Running, Exited }
 
 /// <summary>How a container or process ended. <paramref name="Code"/> is null when nobody saw it; <paramref name="LastOutput"/> is at most 20 lines.</summary>
-public sealed record ContainerExit(int? Code, bool OutOfMemory, string LastOutput, DateTimeOffset At);
+public sealed record ContainerExit(int? Code, bool OutOfMemory, string LastOutput, DateTimeOffset At)
+{
+    /// <summary>Which one of a pod.</summary>
+    public string? Container { get; init; }
+}
 
-/// <summary>One container (or process group) that carries our labels for this cluster and node, as its runtime shows it.</summary>
+/// <summary>
+/// One container (or process group, or all the containers of a pod's instance) that carries our labels for this cluster and node, as its
+/// runtime shows it.
+/// </summary>
 public sealed record ObservedContainer
 {
     public required InstanceId Id { get; init; }
@@ -28,7 +35,7 @@ public sealed record ObservedContainer
     /// <summary>Its own address, where it has one (bridge networking).</summary>
     public string? Address { get; init; }
 
-    /// <summary>With <see cref="ContainerState.Exited"/> only.</summary>
+    /// <summary>With <see cref="ContainerState.Exited"/>; or, of a pod that is still running, how the first of its containers ended.</summary>
     public ContainerExit? Exit { get; init; }
 }
 

@@ -48,6 +48,9 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     public DateTimeOffset? TerminatedAt { get; set; }
     public DateTimeOffset? KillAt { get; set; }
 
+    /// <summary>A pod's end to be: one of its containers has ended, and with the last of them this becomes <see cref="End"/>.</summary>
+    public InstanceEnd? Ending { get; set; }
+
     public InstanceEnd? End { get; set; }
     public HealthState[] Health { get; set; } = [];
     public ProbeSchedule?[] Schedules { get; set; } = [];
@@ -68,6 +71,7 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
         Health = Health.ToEquatableArray(),
         Readiness = Readiness.Select(x => x.State).OfType<ReadinessState>().ToEquatableArray(),
         Detail = End is null ? Detail : null,
+        Ending = End is null && Ending is not null,
         End = End,
     };
 
@@ -80,7 +84,8 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
         if (Container?.State == ContainerState.Exited && seen.State != ContainerState.Exited) return;
         Container = Container is null ? seen : seen with { StartedAt = seen.StartedAt ?? Container.StartedAt, Address = seen.Address ?? Container.Address };
         UncertainSince = null;
-        if (seen.State == ContainerState.Exited) End ??= EndOf(seen.Exit ?? new ContainerExit(null, false, "", now), now);
+        if (seen is { State: ContainerState.Running, Exit: { } first }) Ending ??= EndOf(first, now);
+        if (seen.State == ContainerState.Exited) End ??= Ending ?? EndOf(seen.Exit ?? new ContainerExit(null, false, "", now), now);
         else if (seen.State == ContainerState.Running && !Stopping) Detail = null;
     }
 
@@ -89,9 +94,9 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
     {
         UncertainSince = null;
         if (Made || !LaunchedNow)
-            End ??= Stopping || (Listed && Assignment?.Goal == Goal.Stop)
+            End ??= Ending ?? (Stopping || (Listed && Assignment?.Goal == Goal.Stop)
                 ? Killed("Task was killed; its container is gone", null, now)
-                : new InstanceEnd(TerminalState.Lost, "The task's container is gone: it was removed by someone else, or the node lost it", null, false, false, now);
+                : new InstanceEnd(TerminalState.Lost, "The task's container is gone: it was removed by someone else, or the node lost it", null, false, false, now));
         Container = null;
     }
 
@@ -105,20 +110,24 @@ internal sealed class HeldInstance(InstanceId id, long serial, RuntimeKind runti
         if (Stopping || (Listed && Assignment?.Goal == Goal.Stop && !LaunchedNow))
             return Killed(exit.Code is { } code ? $"Task was killed; it ended with status {code}" : "Task was killed", exit.Code, at);
         if (exit.OutOfMemory)
-            return new InstanceEnd(TerminalState.Failed, WithOutput(OutOfMemoryText(), exit), exit.Code, true, false, at);
+            return new InstanceEnd(TerminalState.Failed, WithOutput(OutOfMemoryText(exit), exit), exit.Code, true, false, at) { Container = exit.Container };
+        var what = exit.Container is { } name ? $"Container '{name}'" : Runtime == RuntimeKind.Docker ? "Container" : "Command";
         return exit.Code switch
         {
-            0 => new InstanceEnd(TerminalState.Finished, $"{What} exited with status 0", 0, false, false, at),
-            { } failed => new InstanceEnd(TerminalState.Failed, WithOutput($"{What} exited with status {failed}{SignalText(failed)}", exit), failed, false, false, at),
-            null => new InstanceEnd(TerminalState.Failed, WithOutput($"{What} ended, and its exit status is not known", exit), null, false, false, at),
-        };
+            0 => new InstanceEnd(TerminalState.Finished, $"{what} exited with status 0", 0, false, false, at),
+            { } failed => new InstanceEnd(TerminalState.Failed, WithOutput($"{what} exited with status {failed}{SignalText(failed)}", exit), failed, false, false, at),
+            null => new InstanceEnd(TerminalState.Failed, WithOutput($"{what} ended, and its exit status is not known", exit), null, false, false, at),
+        } with { Container = exit.Container };
     }
 
     private string What => Runtime == RuntimeKind.Docker ? "Container" : "Command";
 
-    private string OutOfMemoryText() => Assignment is { } assignment
-        ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Memory limit exceeded: the task's limit is {assignment.App.ResourceLimits?.MemMib ?? assignment.App.Resources.MemMib} MiB")
-        : "Memory limit exceeded";
+    private string OutOfMemoryText(ContainerExit exit)
+    {
+        var whose = exit.Container is { } name ? $"Memory limit of container '{name}' exceeded" : "Memory limit exceeded";
+        var limit = Assignment?.App is { } app ? app.Pod?.Find(exit.Container)?.Resources.MemMib ?? app.ResourceLimits?.MemMib ?? app.Resources.MemMib : (double?)null;
+        return limit is null ? whose : string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{whose}: the task's limit is {limit} MiB");
+    }
 
     private static string SignalText(int code) => code switch { 137 => " (SIGKILL)", 139 => " (SIGSEGV)", 134 => " (SIGABRT)", 143 => " (SIGTERM)", 126 => " (not executable)", 127 => " (command not found)", _ => "" };
 

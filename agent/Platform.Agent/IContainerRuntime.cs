@@ -37,8 +37,8 @@ public interface IContainerRuntime : IAsyncDisposable
 
     Task RemoveAsync(InstanceId id, CancellationToken stopping);
 
-    /// <summary>Runs a shell command inside the instance; exit status 0 passes.</summary>
-    Task<ProbeOutcome> ExecAsync(InstanceId id, string command, TimeSpan timeout, CancellationToken stopping);
+    /// <summary>Runs a check's command inside the instance (of a pod: inside the check's container); exit status 0 passes.</summary>
+    Task<ProbeOutcome> ExecAsync(InstanceId id, HealthCheck check, TimeSpan timeout, CancellationToken stopping);
 
     /// <summary>News of containers as they happen, from about now on, until the engine's stream breaks (<see cref="RuntimeUnavailableException"/>) or <paramref name="stopping"/>.</summary>
     IAsyncEnumerable<ObservedContainer> WatchAsync(CancellationToken stopping);

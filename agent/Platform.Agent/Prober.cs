@@ -45,7 +45,7 @@ internal sealed class Prober : IDisposable
         {
             var check = probe.Check;
             if (check.Protocol == HealthCheckProtocol.Command)
-                return runtime is null ? new ProbeOutcome.Undecided() : await runtime.ExecAsync(probe.Id, check.Command ?? "", probe.Timeout, stopping).ConfigureAwait(false);
+                return runtime is null ? new ProbeOutcome.Undecided() : await runtime.ExecAsync(probe.Id, check, probe.Timeout, stopping).ConfigureAwait(false);
             if (probe.Address is null || probe.Port == 0) return new ProbeOutcome.Failed("The task has no address or port to be probed at");
 
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(stopping);

@@ -18,7 +18,7 @@ public static class EnvironmentBuilder
     /// <summary>Where Docker containers find their sandbox.</summary>
     public const string ContainerSandbox = "/mnt/mesos/sandbox";
 
-    private const string LabelPrefix = "MARATHON_APP_LABEL_";
+    internal const string LabelPrefix = "MARATHON_APP_LABEL_";
     private const int TextLengthMax = 512;
 
     /// <param name="hostPorts">One for each declared port; 0 where it is not published on the host.</param>
@@ -28,10 +28,11 @@ public static class EnvironmentBuilder
     {
         var env = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
         AddServices(env, app, nodeAddress, servicesWithin);
-        AddTaskContext(env, app, id);
+        if (app.Pod is null) AddTaskContext(env, app, id);
         AddLabels(env, app.Labels);
         env["HOST"] = node.Name;
-        AddPorts(env, app.Ports, hostPorts);
+        if (app.Pod is null) AddPorts(env, app.Ports, hostPorts);
+        else PodEnvironment.AddShared(env, app, id, hostPorts);
         foreach (var (name, value) in app.Env) env[name] = value; // last: the user's word wins, over PORT too
         return EquatableMap.From(env.ToImmutable());
     }
@@ -70,13 +71,15 @@ public static class EnvironmentBuilder
         var names = new List<string>();
         foreach (var (key, value) in labels)
         {
-            if (key.Length >= TextLengthMax - LabelPrefix.Length || value.Length >= TextLengthMax) continue;
+            if (!IsExported(key, value)) continue;
             var name = LabelName(key);
             env[LabelPrefix + name] = value;
             if (!names.Contains(name)) names.Add(name);
         }
         env["MARATHON_APP_LABELS"] = string.Join(' ', names);
     }
+
+    internal static bool IsExported(string key, string value) => key.Length < TextLengthMax - LabelPrefix.Length && value.Length < TextLengthMax;
 
     private static void AddPorts(ImmutableSortedDictionary<string, string>.Builder env, EquatableArray<AppPort> ports, EquatableArray<int> hostPorts)
     {
@@ -120,13 +123,13 @@ public static class EnvironmentBuilder
     /// <summary><c>/shop/eu-1/web</c> is <c>SHOP_EU_1_WEB</c>.</summary>
     public static string ServiceName(AppId app) => Sanitised(app.Underscored);
 
-    private static string Sanitised(string text) => string.Create(text.Length, text, static (name, source) =>
+    internal static string Sanitised(string text) => string.Create(text.Length, text, static (name, source) =>
     {
         for (var i = 0; i < name.Length; i++) name[i] = char.IsAsciiLetterOrDigit(source[i]) ? char.ToUpperInvariant(source[i]) : '_';
     });
 
     /// <summary>Upper case, every run of other characters one underscore.</summary>
-    private static string LabelName(string key)
+    internal static string LabelName(string key)
     {
         var name = new StringBuilder(key.Length);
         var inRun = false;
@@ -140,8 +143,8 @@ public static class EnvironmentBuilder
         return name.ToString();
     }
 
-    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+    internal static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>The contract's doubles always show a decimal point.</summary>
-    private static string Decimal(double value) => value.ToString("0.0##############", CultureInfo.InvariantCulture);
+    internal static string Decimal(double value) => value.ToString("0.0##############", CultureInfo.InvariantCulture);
 }

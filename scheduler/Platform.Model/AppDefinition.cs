@@ -71,6 +71,9 @@ public sealed record AppDefinition
 
     public VersionInfo VersionInfo { get; init; }
 
+    /// <summary>Null for an app. A pod's resources, ports, health checks and kill grace are those of its containers: see <see cref="WithPod"/>.</summary>
+    public PodSpec? Pod { get; init; }
+
     /// <summary>Which old-style fields the user wrote, so that answers can mirror them (contract 2.4 [PICK]).</summary>
     public bool LegacyDockerNetwork { get; init; }
 
@@ -85,10 +88,25 @@ public sealed record AppDefinition
     public TimeSpan KillGrace => TimeSpan.FromSeconds(TaskKillGracePeriodSeconds ?? 3);
 
     /// <summary>The ports in declared order, whatever the network mode.</summary>
-    public EquatableArray<AppPort> Ports => Network == NetworkMode.Host
+    public EquatableArray<AppPort> Ports => Pod is { } pod ? pod.PortsIn(Network) : Network == NetworkMode.Host
         ? PortDefinitions.Select((p, i) => new AppPort(i, p.Port, null, RequirePorts ? p.Port : 0, p.Protocol, p.Name, p.Labels)).ToEquatableArray()
         : (Container?.PortMappings ?? default)
             .Select((p, i) => new AppPort(i, p.ServicePort, p.ContainerPort, p.HostPort, p.Protocol, p.Name, p.Labels)).ToEquatableArray();
+
+    /// <summary>Whether it runs in containers; otherwise as plain processes of the node.</summary>
+    public bool NeedsImage => Pod is not null || Container?.Image is not null;
+
+    /// <summary>The tasks of an instance (contract section 3): one, or one for each container of a pod.</summary>
+    public IEnumerable<string> TaskIdsOf(InstanceId instance) => Pod is { } pod ? pod.Containers.Select(x => instance.TaskIdOf(x.Name)) : [instance.TaskId];
+
+    /// <summary>The containers of a pod are stopped together, so that all get the longest grace that one of them asks for.</summary>
+    public AppDefinition WithPod(PodSpec pod) => this with
+    {
+        Pod = pod,
+        Resources = pod.TotalResources,
+        HealthChecks = pod.HealthChecks(),
+        TaskKillGracePeriodSeconds = pod.Containers.Max(x => x.KillGracePeriodSeconds),
+    };
 }
 
 /// <summary>
@@ -184,6 +202,16 @@ public sealed record HealthCheck
     public int? PortIndex { get; init; }
     public int? Port { get; init; }
     public string? Command { get; init; }
+
+    /// <summary>Of a pod's COMMAND check: words to run without a shell, instead of <see cref="Command"/>.</summary>
+    public EquatableArray<string> Argv { get; init; }
+
+    /// <summary>The pod's container that a COMMAND runs in; null for an app, which has only one.</summary>
+    public string? Container { get; init; }
+
+    /// <summary>The name of the pod's endpoint that is probed.</summary>
+    public string? Endpoint { get; init; }
+
     public double GracePeriodSeconds { get; init; } = 300;
     public double IntervalSeconds { get; init; } = 60;
     public double TimeoutSeconds { get; init; } = 20;

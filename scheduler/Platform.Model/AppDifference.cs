@@ -23,7 +23,9 @@ public sealed record AppDifference(string Path, string? From, string? To)
     {
         if (app is null) return null;
         var bytes = new ArrayBufferWriter<byte>(1024);
-        using (var writer = new Utf8JsonWriter(bytes, AppJson.WriterOptions)) AppJson.Write(writer, app);
+        using (var writer = new Utf8JsonWriter(bytes, AppJson.WriterOptions))
+            if (app.Pod is null) AppJson.Write(writer, app);
+            else PodJson.Write(writer, app);
         return JsonDocument.Parse(bytes.WrittenMemory);
     }
 

@@ -307,6 +307,11 @@ public static class AppJson
             writer.WriteString("taskLostBehavior", residency.TaskLostBehavior);
             writer.WriteEndObject();
         }
+        WriteUnreachable(writer, app);
+    }
+
+    internal static void WriteUnreachable(Utf8JsonWriter writer, AppDefinition app)
+    {
         if (app.UnreachableStrategy is not { InactiveAfterSeconds: { } inactive, ExpungeAfterSeconds: { } expunge })
         {
             writer.WriteString("unreachableStrategy", "disabled");
@@ -342,14 +347,14 @@ public static class AppJson
         else writer.WriteNumber(name, number);
     }
 
-    private static void WriteTexts(Utf8JsonWriter writer, string name, IEnumerable<string> texts)
+    internal static void WriteTexts(Utf8JsonWriter writer, string name, IEnumerable<string> texts)
     {
         writer.WriteStartArray(name);
         foreach (var text in texts) writer.WriteStringValue(text);
         writer.WriteEndArray();
     }
 
-    private static void WriteMap(Utf8JsonWriter writer, string name, EquatableMap map)
+    internal static void WriteMap(Utf8JsonWriter writer, string name, EquatableMap map)
     {
         writer.WriteStartObject(name);
         foreach (var (key, value) in map) writer.WriteString(key, value);
@@ -363,8 +368,13 @@ internal sealed class AppDefinitionConverter : JsonConverter<AppDefinition>
     public override AppDefinition Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         using var document = JsonDocument.ParseValue(ref reader);
+        if (document.RootElement.TryGetProperty(PodJson.StoredMember, out var pod)) return PodReader.ReadStored(pod);
         return AppReader.ReadStored(document.RootElement);
     }
 
-    public override void Write(Utf8JsonWriter writer, AppDefinition value, JsonSerializerOptions options) => AppJson.Write(writer, value);
+    public override void Write(Utf8JsonWriter writer, AppDefinition value, JsonSerializerOptions options)
+    {
+        if (value.Pod is null) AppJson.Write(writer, value);
+        else PodJson.WriteStored(writer, value);
+    }
 }

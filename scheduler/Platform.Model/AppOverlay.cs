@@ -70,7 +70,7 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
 
     private NetworkMode Mode(AppDefinition old)
     {
-        var said = update.Networks is { } networks ? Mode(networks) : null;
+        var said = update.Networks is { } networks ? Mode(networks, rules) : null;
         var docker = update.Container?.DockerNetwork is { } word ? Mode(word) : null;
         if (update.Networks is not null && update.Container?.DockerNetwork is not null && said != docker)
             rules.Add("/container/docker/network", "must not specify both container.docker.network and networks");
@@ -90,7 +90,7 @@ internal sealed class AppOverlay(AppUpdate update, AppDefinition? existing, Prob
         return NetworkMode.Container;
     }
 
-    private NetworkMode? Mode(EquatableArray<NetworkUpdate> networks)
+    internal static NetworkMode? Mode(EquatableArray<NetworkUpdate> networks, ProblemList rules)
     {
         if (networks.Count == 0) return NetworkMode.Host;
         for (var i = 0; i < networks.Count; i++)

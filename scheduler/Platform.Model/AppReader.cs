@@ -69,14 +69,14 @@ public static class AppReader
     }
 
     /// <summary>A broken id is noted, and a blameless one stands in for it so that the other rules can still be checked.</summary>
-    private static AppId ParseId(string text, AppId? within, ProblemList rules)
+    internal static AppId ParseId(string text, AppId? within, ProblemList rules)
     {
         if (AppId.TryParse(text, out var id, out var why, within) && text.Length > 0) return id;
         rules.Add("/id", why ?? "must not be empty");
         return AppId.Parse("/nameless");
     }
 
-    private static AppVersion Version(JsonAt owner, string name) =>
+    internal static AppVersion Version(JsonAt owner, string name) =>
         owner.Text(name) is not { } text ? default
             : AppVersion.TryParse(text, out var version) ? version.Value
             : throw new JsonException($"'{text}' is no version");

@@ -76,7 +76,7 @@ internal static partial class AppRules
             rules.Add("/labels", "DCOS_MIGRATION_API_VERSION and DCOS_MIGRATION_API_PATH must be given together");
     }
 
-    private static void CheckValues(string path, EquatableMap values, ProblemList rules)
+    internal static void CheckValues(string path, EquatableMap values, ProblemList rules)
     {
         foreach (var (key, value) in values)
         {
@@ -87,7 +87,7 @@ internal static partial class AppRules
         }
     }
 
-    private static void NoNul(string path, string? text, ProblemList rules)
+    internal static void NoNul(string path, string? text, ProblemList rules)
     {
         if (text?.Contains('\0') == true) rules.Add(path, "must not contain the NUL character");
     }
@@ -164,7 +164,7 @@ internal static partial class AppRules
     }
 
     // Docker's mount syntax splits at colons, and '..' would be resolved by whoever comes first.
-    private static bool IsPath(string path) => path.StartsWith('/') && !path.Any(x => x == ':' || char.IsControl(x)) && !path.Split('/').Contains("..");
+    internal static bool IsPath(string path) => path.StartsWith('/') && !path.Any(x => x == ':' || char.IsControl(x)) && !path.Split('/').Contains("..");
 
     /// <summary>Engine rules that the canonical form no longer shows.</summary>
     public static void CheckEngine(ContainerUpdate update, ProblemList rules)
@@ -202,7 +202,7 @@ internal static partial class AppRules
     }
 
     /// <summary>Whether no number is declared twice for one protocol; TCP and UDP may share one.</summary>
-    private static bool Disjoint(EquatableArray<AppPort> ports, Func<AppPort, int> number) => ports
+    internal static bool Disjoint(EquatableArray<AppPort> ports, Func<AppPort, int> number) => ports
         .Where(x => number(x) > 0).SelectMany(x => x.Protocol.Split(',').Select(protocol => (number(x), protocol))).GroupBy(x => x).All(x => x.Count() == 1);
 
     [GeneratedRegex(@"\A[A-Za-z0-9.\-]+\z", RegexOptions.CultureInvariant)]

@@ -9,7 +9,7 @@ namespace Platform.Model;
 /// </summary>
 internal static class AppShape
 {
-    private const int PortMax = 65_535;
+    internal const int PortMax = 65_535;
 
     /// <summary>What only we write (contract 2.8); clients send it back with what they read.</summary>
     public static readonly FrozenSet<string> ReadOnlyMembers = FrozenSet.ToFrozenSet(
@@ -61,7 +61,7 @@ internal static class AppShape
     };
 
     /// <summary>Members with <c>{"secret": …}</c> are read by <see cref="FetchShape.SecretReferences"/>; they must not count as a wrong type here.</summary>
-    private static EquatableMap Env(JsonAt env)
+    internal static EquatableMap Env(JsonAt env)
     {
         var texts = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var name in env.Element.EnumerateObject().Select(x => x.Name).Distinct(StringComparer.Ordinal))
@@ -142,7 +142,7 @@ internal static class AppShape
         residency.Number("relaunchEscalationTimeoutSeconds", 0, AppLimits.SecondsMax) ?? 3600,
         residency.OneOf("taskLostBehavior", AppWords.TaskLostBehaviors) == true ? "RELAUNCH_AFTER_TIMEOUT" : "WAIT_FOREVER");
 
-    private static NetworkUpdate? Network(JsonAt item) => item.AsObject() is { } network
+    internal static NetworkUpdate? Network(JsonAt item) => item.AsObject() is { } network
         ? new NetworkUpdate(network.OneOf("mode", AppWords.NetworkModes), network.Text("name"), network.Texts("labels"))
         : null;
 
@@ -211,13 +211,13 @@ internal static class AppShape
     }
 
     // Whether the members lie between 0 and 1 is a rule with a text of its own, not a range of the shape.
-    private static UpgradeUpdate Upgrade(JsonAt upgrade) => new(
+    internal static UpgradeUpdate Upgrade(JsonAt upgrade) => new(
         upgrade.Number("minimumHealthCapacity", double.NegativeInfinity, double.PositiveInfinity),
         upgrade.Number("maximumOverCapacity", double.NegativeInfinity, double.PositiveInfinity));
 
     private static readonly Dictionary<string, bool> UnreachableWords = new(StringComparer.OrdinalIgnoreCase) { ["disabled"] = true };
 
-    private static UnreachableStrategy? Unreachable(JsonAt strategy)
+    internal static UnreachableStrategy? Unreachable(JsonAt strategy)
     {
         if (strategy.Element.ValueKind == JsonValueKind.String)
             return strategy.AsOneOf(UnreachableWords) is null ? null : UnreachableStrategy.Disabled;
@@ -226,7 +226,7 @@ internal static class AppShape
         return new UnreachableStrategy(inactive, times.Number("expungeAfterSeconds", 0, AppLimits.SecondsMax) ?? inactive); // never before it is inactive
     }
 
-    private static EquatableArray<T>? Each<T>(List<JsonAt>? items, Func<JsonAt, T?> read) where T : class
+    internal static EquatableArray<T>? Each<T>(List<JsonAt>? items, Func<JsonAt, T?> read) where T : class
     {
         if (items is null) return null;
         var values = new List<T>(items.Count);

@@ -10,10 +10,12 @@ public sealed record GroupDefinition(AppId Id, EquatableArray<AppId> Dependencie
 
 /// <summary>The body of a PUT or POST of a group: what it leaves out (null) stays as it is.</summary>
 /// <param name="Apps">The group's own apps, complete: those not in it are to go.</param>
+/// <param name="Pods">Pods to make or to change; those not in it are kept, as the contract has it.</param>
 /// <param name="Groups">The groups directly in it, complete.</param>
 /// <param name="Path">Where in the body it stands, for problems.</param>
 public sealed record GroupUpdate(
-    AppId Id, EquatableArray<AppDefinition>? Apps, EquatableArray<GroupUpdate>? Groups, EquatableArray<AppId>? Dependencies, bool? EnforceRole, string Path);
+    AppId Id, EquatableArray<AppDefinition>? Apps, EquatableArray<AppDefinition>? Pods,
+    EquatableArray<GroupUpdate>? Groups, EquatableArray<AppId>? Dependencies, bool? EnforceRole, string Path);
 
 /// <summary>What became of a group that somebody sent us.</summary>
 public abstract record GroupReadResult

@@ -5,7 +5,6 @@ namespace Platform.Model;
 /// <summary>Reads groups as clients send them (contract 1.5), with everything that is wrong anywhere in them.</summary>
 public static class GroupReader
 {
-    private const string Unavailable = "pods in groups do not exist in this version of Platform";
     private static readonly string[] StructureMembers = ["apps", "groups", "pods", "dependencies", "enforceRole"];
 
     /// <param name="url">The group of the URL. The body's id must agree with it, or is relative to it; at the root it may be any.</param>
@@ -78,21 +77,22 @@ public static class GroupReader
         {
             if (group.Path.Length > 0 && group.Member("scaleBy") is { } factor)
                 Rules.Add(factor.Path, "is not allowed in conjunction with other properties");
-            if (group.List("pods") is { Count: > 0 }) Rules.Add($"{group.Path}/pods", Unavailable);
             var enforceRole = group.Flag("enforceRole");
             if (enforceRole is not null && (id.IsRoot || !id.Parent.IsRoot))
                 Rules.Add($"{group.Path}/enforceRole", "enforceRole belongs to top-level groups only");
             return new GroupUpdate(
                 id,
-                group.List("apps")?.Select(x => App(x, id)).OfType<AppDefinition>().ToEquatableArray(),
+                group.List("apps")?.Select(x => RunSpec(x, id, AppReader.Create)).OfType<AppDefinition>().ToEquatableArray(),
+                group.List("pods")?.Select(x => RunSpec(x, id, PodReader.Read)).OfType<AppDefinition>().ToEquatableArray(),
                 group.List("groups")?.Select(x => Nested(x, id)).OfType<GroupUpdate>().ToEquatableArray(),
                 Dependencies(group, id), enforceRole, group.Path);
         }
 
-        private AppDefinition? App(JsonAt item, AppId group)
+        /// <summary>An app or a pod, each by its own reader.</summary>
+        private AppDefinition? RunSpec(JsonAt item, AppId group, Func<JsonElement, AppId?, ReadResult> read)
         {
             if (IsFull(item)) return null;
-            switch (AppReader.Create(item.Element, group))
+            switch (read(item.Element, group))
             {
                 case ReadResult.App app:
                     IsChild($"{item.Path}/id", app.Definition.Id, group);

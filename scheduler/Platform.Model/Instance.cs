@@ -85,10 +85,17 @@ public sealed record InstanceReport
     public string? Detail { get; init; }
 
     public InstanceEnd? End { get; init; }
+
+    /// <summary>One container of a pod has ended, and the others are being stopped; the <see cref="End"/> follows when none is left.</summary>
+    public bool Ending { get; init; }
 }
 
 /// <summary>How and why an instance ended; <see cref="Message"/> is what the user reads in lastTaskFailure.</summary>
-public sealed record InstanceEnd(TerminalState State, string Message, int? ExitCode, bool OutOfMemory, bool HealthKill, DateTimeOffset At);
+public sealed record InstanceEnd(TerminalState State, string Message, int? ExitCode, bool OutOfMemory, bool HealthKill, DateTimeOffset At)
+{
+    /// <summary>Of a pod: the container that ended first, by itself.</summary>
+    public string? Container { get; init; }
+}
 
 /// <summary>A machine that runs instances.</summary>
 public sealed record NodeDescription

@@ -36,6 +36,9 @@ public sealed partial record InstanceId : IComparable<InstanceId>
 
     public string TaskId => string.Create(CultureInfo.InvariantCulture, $"{Instance}{TaskSuffix}{Incarnation}");
 
+    /// <summary>The task of one of a pod's containers.</summary>
+    public string TaskIdOf(string container) => $"{Instance}.{container}";
+
     /// <summary>The part after <c>instance-</c>.</summary>
     public string Uuid => Instance[(Instance.LastIndexOf(".instance-", StringComparison.Ordinal) + ".instance-".Length)..];
 

@@ -38,7 +38,7 @@ public static class ServicePorts
                 {
                     assigned = null;
                     problem = new Problem(
-                        next.Network == NetworkMode.Host ? "/portDefinitions" : "/container/portMappings",
+                        next.Pod is not null ? "/containers" : next.Network == NetworkMode.Host ? "/portDefinitions" : "/container/portMappings",
                         string.Create(CultureInfo.InvariantCulture, $"All ports in the range [{min}-{max + 1}) are already in use"));
                     return false;
                 }
@@ -52,6 +52,7 @@ public static class ServicePorts
 
     private static AppDefinition With(AppDefinition app, int[] ports)
     {
+        if (app.Pod is { } pod) return app with { Pod = pod.WithServicePorts(ports) };
         if (app.Network == NetworkMode.Host)
             return app with { PortDefinitions = app.PortDefinitions.Select((x, i) => x with { Port = ports[i] }).ToEquatableArray() };
         if (app.Container is not { } container) return app;

@@ -74,7 +74,7 @@ internal static class UnavailableFields
                 rules.Add($"{at}/networkNames", "a container joins one network in this version of Platform, and its ports are there");
     }
 
-    private static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
+    internal static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
         JsonValueKind.Object => value.EnumerateObject().Any(),
@@ -84,11 +84,11 @@ internal static class UnavailableFields
         _ => false,
     };
 
-    private static JsonElement? Member(JsonElement owner, string name) =>
+    internal static JsonElement? Member(JsonElement owner, string name) =>
         owner.ValueKind == JsonValueKind.Object && owner.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private static string? Text(JsonElement owner, string name) => Member(owner, name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+    internal static string? Text(JsonElement owner, string name) => Member(owner, name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
 
-    private static IEnumerable<(JsonElement Item, string Path)> Items(JsonElement owner, string name, string path) =>
+    internal static IEnumerable<(JsonElement Item, string Path)> Items(JsonElement owner, string name, string path) =>
         Member(owner, name) is { ValueKind: JsonValueKind.Array } list ? list.EnumerateArray().Select((x, i) => (x, $"{path}({i})")) : [];
 }

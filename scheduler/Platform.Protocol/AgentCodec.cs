@@ -191,6 +191,7 @@ public static class AgentCodec
             Health = { report.Health.Select(Encode) },
             Readiness = { report.Readiness.Select(Encode) },
             Detail = report.Detail ?? "",
+            Ending = report.Ending,
         };
         if (report.End is { } end) wire.End = Encode(end);
         return wire;
@@ -206,6 +207,7 @@ public static class AgentCodec
         Health = report.Health.Select(Decode).ToEquatableArray(),
         Readiness = report.Readiness.Select(Decode).ToEquatableArray(),
         Detail = TextOrNull(report.Detail),
+        Ending = report.Ending,
         End = report.End is { } end ? Decode(end) : null,
     };
 
@@ -250,11 +252,12 @@ public static class AgentCodec
         OutOfMemory = end.OutOfMemory,
         HealthKill = end.HealthKill,
         AtMs = end.At.ToUnixTimeMilliseconds(),
+        Container = end.Container ?? "",
     };
 
     private static InstanceEnd Decode(Wire.InstanceEnd end) => new(
         KnownOr(end.State, TerminalState.Lost), end.Message, end.HasExitCode ? end.ExitCode : null, end.OutOfMemory, end.HealthKill,
-        DateTimeOffset.FromUnixTimeMilliseconds(end.AtMs));
+        DateTimeOffset.FromUnixTimeMilliseconds(end.AtMs)) { Container = TextOrNull(end.Container) };
 
     /// <summary>A newer peer may know more values than we do; each caller names the reading that does no harm.</summary>
     private static T KnownOr<T>(int value, T otherwise) where T : struct, Enum =>

@@ -434,11 +434,12 @@ internal static class Observations
         var same = report.Phase == instance.Phase
             && report.StartedAt == instance.StartedAt
             && report.ContainerAddress == instance.ContainerAddress
+            && report.Ending == instance.Ending
             && SameVerdicts(instance.Health, report.Health)
             && SameAnswers(instance, report.Readiness);
         return same ? [] : [new SchedulerEvent.InstanceReported(instance.Id, report.Phase, report.StartedAt, report.ContainerAddress, report.Health)
         {
-            At = now, Readiness = report.Readiness,
+            At = now, Readiness = report.Readiness, Ending = report.Ending,
         }];
     }
 

@@ -48,6 +48,9 @@ public sealed partial record ClusterState
     /// <summary>Only a running deployment has anybody asked whether it is ready.</summary>
     public bool IsAskedForReadiness(Instance instance) => instance is { AwaitsReadiness: true, IsStopping: false } && DeploymentsOf(instance.App).Any();
 
+    /// <summary>The same of a pod; null for an app.</summary>
+    public AppState? Pod(AppId id) => App(id) is { IsPod: true } pod ? pod : null;
+
     public IEnumerable<Deployment> DeploymentsOf(AppId app) => Deployments.Values.Where(d => d.Affects(app));
 
     /// <summary>Counted, because every plan asks for each of its instances, and nearly always the answer is none.</summary>
@@ -83,6 +86,14 @@ public sealed record AppState
 
     public LaunchDelay? Delay { get; init; }
     public TaskFailure? LastFailure { get; init; }
+
+    public const int TerminationsMax = 20;
+
+    /// <summary>A pod's last ended instances, the newest last (contract 1.10); of an app only <see cref="LastFailure"/> is kept.</summary>
+    public EquatableArray<PodTermination> Terminations { get; init; }
+
+    [JsonIgnore]
+    public bool IsPod => Definition.Pod is not null;
 
     /// <summary>The definition an instance was started with.</summary>
     public AppDefinition DefinitionOf(Instance instance) => Versions.TryGetValue(instance.Version, out var definition) ? definition : Definition;
@@ -127,6 +138,11 @@ public sealed record Reservation
     public bool Condemned { get; init; }
 }
 
+/// <summary>How an instance of a pod ended; <paramref name="Container"/> is the first of its containers that did, where one did by itself.</summary>
+public sealed record PodTermination(
+    InstanceId Instance, AppVersion Version, NodeId Node, DateTimeOffset StagedAt,
+    TerminalState State, string Message, string? Container, int? ExitCode, DateTimeOffset At);
+
 /// <summary>One placed instance. <see cref="Goal"/> and what follows it is the scheduler's intent; <see cref="Phase"/> and what follows it is the agent's report.</summary>
 public sealed record Instance
 {
@@ -164,11 +180,14 @@ public sealed record Instance
 
     public EquatableArray<ReadinessState> Readiness { get; init; }
 
+    /// <summary>One of its containers has ended, and its agent is stopping the others: it serves nobody any more.</summary>
+    public bool Ending { get; init; }
+
     [JsonIgnore]
     public bool IsStopping => Goal == Goal.Stop;
 
     public bool IsReady(AppDefinition definition) =>
-        Phase == Phase.Running && Health.Count >= definition.HealthChecks.Count && Health.All(x => x.Alive);
+        Phase == Phase.Running && !Ending && Health.Count >= definition.HealthChecks.Count && Health.All(x => x.Alive);
 }
 
 /// <summary>A machine, with what is promised on it.</summary>
@@ -189,7 +208,12 @@ public sealed record Node
 
 public enum DeploymentActionKind { StartApplication, StopApplication, ScaleApplication, RestartApplication }
 
-public sealed record DeploymentAction(DeploymentActionKind Action, AppId App);
+/// <summary>One app's part in a step; <paramref name="App"/> is a pod's id where <see cref="IsPod"/>.</summary>
+public sealed record DeploymentAction(DeploymentActionKind Action, AppId App)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool IsPod { get; init; }
+}
 
 public sealed record DeploymentStep(EquatableArray<DeploymentAction> Actions);
 

@@ -25,6 +25,14 @@ public abstract record Command
     public sealed record DeleteApp(AppId App, bool Force) : Command;
     public sealed record RestartApp(AppId App, bool Force) : Command;
 
+    /// <summary>Contract 1.10: POST refuses an id that is taken.</summary>
+    public sealed record CreatePod(JsonElement Body, bool Force) : Command;
+
+    /// <summary>PUT: the whole pod anew.</summary>
+    public sealed record WritePod(AppId Pod, JsonElement Body, bool Force) : Command;
+
+    public sealed record DeletePod(AppId Pod, bool Force) : Command;
+
     /// <summary>Without <paramref name="Scale"/> the scheduler starts replacements.</summary>
     public sealed record KillInstances(EquatableArray<InstanceId> Instances, bool Scale, bool Force) : Command
     {

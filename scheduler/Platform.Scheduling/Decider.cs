@@ -55,6 +55,9 @@ public static class Decider
             Command.WriteApps x => Write(change, x),
             Command.DeleteApp x => Delete(change, x),
             Command.RestartApp x => Restart(change, x),
+            Command.CreatePod x => PodDecisions.Create(change, x),
+            Command.WritePod x => PodDecisions.Write(change, x),
+            Command.DeletePod x => PodDecisions.Delete(change, x),
             Command.KillInstances x => Kill(change, x),
             Command.CancelDeployment x => Cancel(change, x),
             Command.ResetDelay x => ResetDelay(state, x, now),
@@ -73,7 +76,7 @@ public static class Decider
     {
         switch (AppReader.Create(x.Body))
         {
-            case ReadResult.App app when change.State.App(app.Definition.Id) is not null:
+            case ReadResult.App app when change.State.App(app.Definition.Id) is { IsPod: false }:
                 return Refuse(RejectCode.Exists, $"An app with id [{app.Definition.Id}] already exists.");
             case ReadResult.App app:
                 change.Set(app.Definition);
@@ -97,7 +100,7 @@ public static class Decider
                 Note(nameless.Refusal, index);
                 continue;
             }
-            var existing = change.State.App(id)?.Definition;
+            var existing = change.State.App(id) is { IsPod: false } there ? there.Definition : null;
             if (existing is null && !x.MayCreate) return NotFound(id);
             switch (AppReader.Update(write.Body, id, existing, x.Partial))
             {
@@ -127,14 +130,14 @@ public static class Decider
 
     private static Decision Delete(RootChange change, Command.DeleteApp x)
     {
-        if (change.State.App(x.App) is null) return NotFound(x.App);
+        if (change.State.App(x.App) is not { IsPod: false }) return NotFound(x.App);
         change.Remove(x.App);
         return change.Decide(x.Force);
     }
 
     private static Decision Restart(RootChange change, Command.RestartApp x)
     {
-        if (change.State.App(x.App) is not { } app) return NotFound(x.App);
+        if (change.State.App(x.App) is not { IsPod: false } app) return NotFound(x.App);
         change.Restart(app.Definition);
         return change.Decide(x.Force);
     }
@@ -384,7 +387,9 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
         var changed = _set.Keys.Concat(_setGroups.Keys).Concat(_kept).Distinct().ToList();
         if (changed.Count == 0) return [];
         return changed.SelectMany(Around).Where(id => root.Apps.ContainsKey(id) && root.HasGroup(id)).Distinct()
-            .Select(id => new Problem("/id", $"Groups and Applications may not have the same identifier: {id}"));
+            .Select(id => new Problem("/id", $"Groups and Applications may not have the same identifier: {id}"))
+            .Concat(_set.Values.Where(d => state.App(d.Id) is { } there && there.IsPod != d.Pod is not null)
+                .Select(d => new Problem("/id", $"Applications and Pods may not share the same id: {d.Id}")));
     }
 
     private static IEnumerable<AppId> Around(AppId id)

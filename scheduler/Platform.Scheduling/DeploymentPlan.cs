@@ -22,9 +22,11 @@ public static class DeploymentPlan
             .GroupBy(x => levels[x.Id], x => new DeploymentAction(x.Action!.Value, x.Id))
             .OrderBy(g => g.Key);
         return new IEnumerable<DeploymentAction>[] { stops, starts }.Concat(changes)
-            .Select(actions => new DeploymentStep(actions.ToEquatableArray()))
+            .Select(actions => new DeploymentStep(actions.Select(a => a with { IsPod = IsPod(a.App) }).ToEquatableArray()))
             .Where(step => !step.Actions.IsEmpty)
             .ToEquatableArray();
+
+        bool IsPod(AppId id) => (after.GetValueOrDefault(id) ?? before[id]).Pod is not null;
     }
 
     /// <summary>The apps a dependency means: itself, or all apps of a group. A missing id means none.</summary>

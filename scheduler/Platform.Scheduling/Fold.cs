@@ -119,7 +119,7 @@ public sealed partial record ClusterState
 
     private Instance Report(AppState app, Instance instance, SchedulerEvent.InstanceReported x)
     {
-        var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health };
+        var next = instance with { Phase = x.Phase, StartedAt = x.StartedAt, ContainerAddress = x.ContainerAddress, Health = x.Health, Ending = x.Ending };
         if (!x.Readiness.IsEmpty) next = next with { Readiness = x.Readiness, AwaitsReadiness = next.AwaitsReadiness && !x.Readiness.Items.All(r => r.Ready) };
         return next.IsReady(app.DefinitionOf(next)) ? next with { ReadyAt = instance.ReadyAt ?? x.At } : Withdraw(next) with { ReadyAt = null };
     }
@@ -143,6 +143,7 @@ public sealed partial record ClusterState
         if (Instance(x.Instance) is not { } instance) return this;
         var app = Apps[instance.App];
         app = PutDown(app with { Instances = app.Instances.Remove(x.Instance) }, x.Instance);
+        if (app.DefinitionOf(instance).Pod is not null) app = Remember(app, instance, x);
         if (!instance.IsStopping && !app.Removing) app = AfterFailure(app, instance, x);
         var nodes = Nodes;
         if (Nodes.TryGetValue(instance.Node, out var node))
@@ -153,6 +154,13 @@ public sealed partial record ClusterState
                 Instances = node.Instances.Remove(x.Instance),
             });
         return this with { Apps = Apps.SetItem(instance.App, app), Owners = Owners.Remove(x.Instance), Nodes = nodes };
+    }
+
+    private static AppState Remember(AppState app, Instance instance, SchedulerEvent.InstanceEnded x)
+    {
+        var termination = new PodTermination(
+            instance.Id, instance.Version, instance.Node, instance.StagedAt, x.End.State, x.End.Message, x.End.Container, x.End.ExitCode, x.At);
+        return app with { Terminations = app.Terminations.Append(termination).TakeLast(AppState.TerminationsMax).ToEquatableArray() };
     }
 
     private static AppState AfterFailure(AppState app, Instance instance, SchedulerEvent.InstanceEnded x)

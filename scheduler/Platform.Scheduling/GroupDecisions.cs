@@ -69,9 +69,10 @@ internal static class GroupDecisions
 
         if (update.Apps is { } apps)
         {
-            foreach (var id in before.AppsIn(update.Id).Select(a => a.Id).Except(apps.Select(a => a.Id))) change.Remove(id);
+            foreach (var id in before.AppsIn(update.Id).Where(a => a.Pod is null).Select(a => a.Id).Except(apps.Select(a => a.Id))) change.Remove(id);
             foreach (var app in apps) change.Set(app);
         }
+        foreach (var pod in update.Pods ?? default) change.Set(pod);
         if (update.Groups is not { } groups) return;
         foreach (var id in before.GroupsIn(update.Id).Except(groups.Select(g => g.Id))) RemoveAllIn(change, id);
         foreach (var group in groups) Apply(change, group, problems);

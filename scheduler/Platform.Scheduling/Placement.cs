@@ -96,7 +96,7 @@ public static class Placement
         new(rule, null, refusal is null, asked, free, total, refusal?.Detail);
 
     /// <summary>What a node must be able to run for this app.</summary>
-    public static string Runtime(AppDefinition app) => app.Container?.Image is null ? "process" : "docker";
+    public static string Runtime(AppDefinition app) => app.NeedsImage ? "docker" : "process";
 
     private const ulong HashStart = 14695981039346656037;
 

@@ -26,14 +26,16 @@ public sealed record Precondition(EquatableArray<string>? AnyOf, bool MustNotExi
     private static Decision.Refused Refuse(string message, AppVersion? version) => new(new Rejection(RejectCode.Mismatch, message) { Version = version });
 }
 
-/// <summary>The one thing that a command writes and whose version counts: an app, or a group.</summary>
-internal sealed record Target(AppId Id, bool IsGroup)
+/// <summary>The one thing that a command writes and whose version counts: an app, a pod, or a group.</summary>
+internal sealed record Target(AppId Id, bool IsGroup, bool IsPod = false)
 {
     /// <summary>Null where a command has none. A change of several apps, or of one that is not there yet by a POST, is one of the root.</summary>
     public static Target? Of(Command command, Reply reply) => command switch
     {
         Command.WriteApps { Apps: [{ Id: { } id }] } => new Target(id, false),
-        Command.WriteApps or Command.CreateApp => new Target(AppId.Root, true),
+        Command.WriteApps or Command.CreateApp or Command.CreatePod => new Target(AppId.Root, true),
+        Command.WritePod x => new Target(x.Pod, false, IsPod: true),
+        Command.DeletePod x => new Target(x.Pod, false, IsPod: true),
         Command.DeleteApp x => new Target(x.App, false),
         Command.RestartApp x => new Target(x.App, false),
         Command.WriteGroup x => new Target(reply.Group ?? x.Group, true),
@@ -46,5 +48,5 @@ internal sealed record Target(AppId Id, bool IsGroup)
         ? state.HasGroup(Id) ? state.VersionOf(Id) : null
         : state.App(Id)?.Definition.Version;
 
-    public override string ToString() => IsGroup ? $"Group '{Id}'" : $"App '{Id}'";
+    public override string ToString() => IsGroup ? $"Group '{Id}'" : IsPod ? $"Pod '{Id}'" : $"App '{Id}'";
 }

@@ -81,6 +81,10 @@ public abstract record SchedulerEvent
     {
         /// <summary>Empty before anybody asked.</summary>
         public EquatableArray<ReadinessState> Readiness { get; init; }
+
+        /// <summary>See <see cref="InstanceReport.Ending"/>.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+        public bool Ending { get; init; }
     }
 
     public sealed record InstanceStopRequested(InstanceId Instance, StopReason Reason) : SchedulerEvent
@@ -126,5 +130,5 @@ public sealed record ChangeOrigin(string ClientIp, string Uri, ChangeKind Kind)
     public static readonly ChangeOrigin Internal = new("", "", ChangeKind.Other);
 }
 
-/// <summary>Only the writing of single apps is announced by an api_post_event.</summary>
-public enum ChangeKind { AppWritten, Other }
+/// <summary>Only the writing of single apps is announced by an api_post_event; each change of a pod by an event of its own.</summary>
+public enum ChangeKind { AppWritten, Other, PodCreated, PodUpdated, PodDeleted }

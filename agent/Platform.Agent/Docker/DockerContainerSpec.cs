@@ -31,6 +31,10 @@ internal static class DockerLabels
     public const string Version = "platform.version";
     public const string Ports = "platform.ports";
 
+    /// <summary>Of a pod's container: its name in the pod, and the names of all, the owner of the network first.</summary>
+    public const string Container = "platform.container";
+    public const string Pod = "platform.pod";
+
     public static bool AreOurs(IDictionary<string, string>? labels, DockerSite site) =>
         labels is not null && labels.TryGetValue(Cluster, out var cluster) && cluster == site.ClusterId && labels.TryGetValue(Node, out var node) && node == site.Node.Name;
 }
@@ -51,7 +55,9 @@ internal static class DockerContainerSpec
     {
         var app = assignment.App;
         var container = app.Container!;
-        var memory = MemoryOf(app);
+        var network = app.Network switch { NetworkMode.Host => "host", NetworkMode.Container => app.NetworkName!, _ => site.Network };
+        var binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")
+            .Concat(assignment.Volumes.Select(x => $"{volumePath(x.Uuid)}:{EnvironmentBuilder.ContainerSandbox}/{x.ContainerPath}:rw"));
         var spec = new CreateContainerParameters
         {
             Name = NameOf(assignment.Id),
@@ -59,19 +65,9 @@ internal static class DockerContainerSpec
             User = app.User!,
             Env = assignment.Env.Select(x => $"{x.Key}={x.Value}").ToList(),
             Labels = LabelsOf(assignment, site),
-            HostConfig = new HostConfig
-            {
-                NetworkMode = app.Network switch { NetworkMode.Host => "host", NetworkMode.Container => app.NetworkName!, _ => site.Network },
-                Binds = container.Volumes.OfType<HostVolume>().Select(x => $"{x.HostPath}:{x.ContainerPath}:{(x.ReadOnly ? "ro" : "rw")}")
-                    .Concat(assignment.Volumes.Select(x => $"{volumePath(x.Uuid)}:{EnvironmentBuilder.ContainerSandbox}/{x.ContainerPath}:rw")).ToList(),
-                Privileged = container.Privileged,
-                CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(app.Resources.Cpus * 1024)),
-                Memory = memory,
-                MemorySwap = memory, // the limit is a limit: no second helping from swap
-                PidsLimit = PidsMax,
-                LogConfig = new LogConfig { Type = "json-file", Config = new Dictionary<string, string> { ["max-size"] = "10m", ["max-file"] = "3" } },
-            },
+            HostConfig = HostConfigOf(app.Resources.Cpus, app.ResourceLimits?.MemMib ?? app.Resources.MemMib, network, binds),
         };
+        spec.HostConfig.Privileged = container.Privileged;
         Mount(spec, assignment, site);
         // As Mesos did: a command is the shell's, and replaces the image's entry point; arguments go to the entry point.
         if (app.Cmd is { } cmd) (spec.Entrypoint, spec.Cmd) = (["/bin/sh", "-c"], [cmd]);
@@ -90,11 +86,6 @@ internal static class DockerContainerSpec
         return problems.Count == 0 ? (spec, default) : (null, problems.ToEquatableArray());
     }
 
-    /// <summary>In bytes; 0 = unlimited.</summary>
-    private static long MemoryOf(AppDefinition app) => (app.ResourceLimits?.MemMib ?? app.Resources.MemMib) is var limit && double.IsInfinity(limit)
-        ? 0
-        : Math.Max(MemoryMin, (long)(limit * (1 << 20)));
-
     private static void Mount(CreateContainerParameters spec, Assignment assignment, DockerSite site)
     {
         if (!assignment.App.Fetch.IsEmpty)
@@ -108,7 +99,23 @@ internal static class DockerContainerSpec
         foreach (var (file, path) in TaskSecrets.Numbered(site.SecretsOf(assignment.Id), secrets)) spec.HostConfig!.Binds!.Add($"{file}:{path}:ro");
     }
 
-    private static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
+    /// <param name="memMib">Infinity = unlimited.</param>
+    internal static HostConfig HostConfigOf(double cpus, double memMib, string network, IEnumerable<string> binds)
+    {
+        var memory = double.IsInfinity(memMib) ? 0 : Math.Max(MemoryMin, (long)(memMib * (1 << 20)));
+        return new HostConfig
+        {
+            NetworkMode = network,
+            Binds = binds.ToList(),
+            CPUShares = Math.Max(CpuSharesMin, (long)Math.Round(cpus * 1024)),
+            Memory = memory,
+            MemorySwap = memory, // the limit is a limit: no second helping from swap
+            PidsLimit = PidsMax,
+            LogConfig = new LogConfig { Type = "json-file", Config = new Dictionary<string, string> { ["max-size"] = "10m", ["max-file"] = "3" } },
+        };
+    }
+
+    internal static Dictionary<string, string> LabelsOf(Assignment assignment, DockerSite site) => new()
     {
         [DockerLabels.Cluster] = site.ClusterId,
         [DockerLabels.Node] = site.Node.Name,
@@ -120,7 +127,7 @@ internal static class DockerContainerSpec
         ["MESOS_TASK_ID"] = assignment.Id.TaskId,
     };
 
-    private static void Publish(CreateContainerParameters spec, Assignment assignment, DockerSite site)
+    internal static void Publish(CreateContainerParameters spec, Assignment assignment, DockerSite site)
     {
         var host = spec.HostConfig!;
         if (site.Dns is { } dns) host.DNS = [dns];

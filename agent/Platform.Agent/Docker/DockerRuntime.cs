@@ -32,27 +32,38 @@ internal sealed partial class DockerRuntime(
     /// <summary>Facts that never change again, by the engine's container id: when it started, how it ended. Spares an inspect for each container at each list.</summary>
     private readonly ConcurrentDictionary<string, ObservedContainer> _settled = new();
 
+    /// <summary>The engine's ids of containers that are parts of pods.</summary>
+    private readonly ConcurrentDictionary<string, bool> _podParts = new();
+
     public RuntimeKind Kind => RuntimeKind.Docker;
 
     public async Task<IReadOnlyList<ObservedContainer>> ListAsync(CancellationToken stopping)
     {
         var containers = await CallAsync(ct => client.Containers.ListContainersAsync(new ContainersListParameters { All = true, Filters = OurFilter() }, ct), stopping).ConfigureAwait(false);
         List<ObservedContainer> seen = [];
+        List<PodPart> parts = [];
         foreach (var container in containers)
         {
             if (!DockerLabels.AreOurs(container.Labels, site)) continue;
             var running = container.State is "running" or "paused";
-            if (_settled.TryGetValue(container.ID, out var known) && known.State == (running ? ContainerState.Running : ContainerState.Exited)) seen.Add(known);
-            else if (await InspectAsync(container.ID, stopping).ConfigureAwait(false) is { } inspected) seen.Add(inspected);
+            if (!_settled.TryGetValue(container.ID, out var one) || one.State != (running ? ContainerState.Running : ContainerState.Exited))
+                one = await InspectAsync(container.ID, stopping).ConfigureAwait(false);
+            if (one is null) continue;
+            if (PodContainers.PartOf(container.Labels!, one) is { } part) parts.Add(part);
+            else seen.Add(one);
         }
         var there = containers.Select(x => x.ID).ToHashSet();
         foreach (var id in _settled.Keys.Where(x => !there.Contains(x))) _settled.TryRemove(id, out _);
-        _sandboxes.Sweep(seen.Select(x => x.Id));
-        return seen;
+        foreach (var id in _podParts.Keys.Where(x => !there.Contains(x))) _podParts.TryRemove(id, out _);
+        await SweepVolumesAsync([.. parts.Select(x => x.Seen.Id.Text)], stopping).ConfigureAwait(false);
+        ObservedContainer[] all = [.. seen, .. WholesOf(parts)];
+        _sandboxes.Sweep(all.Select(x => x.Id));
+        return all;
     }
 
     public async Task<StartOutcome> StartAsync(Assignment assignment, IProgress<string> progress, CancellationToken cancelled)
     {
+        if (assignment.App.Pod is not null) return await StartPodAsync(assignment, progress, cancelled).ConfigureAwait(false);
         var (spec, problems) = DockerContainerSpec.Of(assignment, site, volumes.PathOf);
         if (spec is not null && VolumeProblem(assignment) is { } unmade) return new StartOutcome.Refused(TerminalState.Failed, unmade);
         if (spec is null) return new StartOutcome.Refused(TerminalState.Failed, string.Join("; ", problems));
@@ -128,9 +139,13 @@ internal sealed partial class DockerRuntime(
         {
             await CallAsync(ct => client.Containers.KillContainerAsync(DockerContainerSpec.NameOf(id), new ContainerKillParameters { Signal = force ? "SIGKILL" : "SIGTERM" }, ct), stopping).ConfigureAwait(false);
         }
-        catch (DockerApiException gone) when (gone.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Conflict)
+        catch (DockerApiException none) when (none.StatusCode is HttpStatusCode.NotFound)
         {
-            // Not there, or not running: what we wanted.
+            await SignalPodAsync(id, force, stopping).ConfigureAwait(false); // gone, which is what we wanted; or a pod, whose containers have other names
+        }
+        catch (DockerApiException gone) when (gone.StatusCode is HttpStatusCode.Conflict)
+        {
+            // Not running: what we wanted.
         }
     }
 
@@ -143,22 +158,28 @@ internal sealed partial class DockerRuntime(
             if (!DockerLabels.AreOurs(there.Config?.Labels, site)) return;
             await CallAsync(ct => client.Containers.RemoveContainerAsync(there.ID, new ContainerRemoveParameters { Force = true, RemoveVolumes = true }, ct), stopping).ConfigureAwait(false);
         }
-        catch (DockerApiException gone) when (gone.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Conflict)
+        catch (DockerApiException none) when (none.StatusCode is HttpStatusCode.NotFound)
         {
-            // Gone, or going (409: removal in progress).
+            await RemovePodAsync(id, stopping).ConfigureAwait(false);
+        }
+        catch (DockerApiException gone) when (gone.StatusCode is HttpStatusCode.Conflict)
+        {
+            // Going: removal in progress.
         }
         _sandboxes.Remove(id);
     }
 
-    public async Task<ProbeOutcome> ExecAsync(InstanceId id, string command, TimeSpan timeout, CancellationToken stopping)
+    public async Task<ProbeOutcome> ExecAsync(InstanceId id, HealthCheck check, TimeSpan timeout, CancellationToken stopping)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         limit.CancelAfter(timeout);
         string? exec = null;
         try
         {
-            var create = new ContainerExecCreateParameters { Cmd = ["/bin/sh", "-c", command], AttachStdout = true, AttachStderr = true };
-            exec = (await client.Exec.CreateContainerExecAsync(DockerContainerSpec.NameOf(id), create, limit.Token).ConfigureAwait(false)).ID;
+            IList<string> command = check.Argv.IsEmpty ? ["/bin/sh", "-c", check.Command ?? ""] : [.. check.Argv];
+            var create = new ContainerExecCreateParameters { Cmd = command, AttachStdout = true, AttachStderr = true };
+            var container = check.Container is { } name ? PodContainers.NameOf(id, name) : DockerContainerSpec.NameOf(id);
+            exec = (await client.Exec.CreateContainerExecAsync(container, create, limit.Token).ConfigureAwait(false)).ID;
             using var stream = await client.Exec.StartContainerExecAsync(exec, new ContainerExecStartParameters(), limit.Token).ConfigureAwait(false);
             var output = await ReadTailAsync(stream, limit.Token).ConfigureAwait(false);
             var code = (await client.Exec.InspectContainerExecAsync(exec, limit.Token).ConfigureAwait(false)).ExitCode;
@@ -191,7 +212,7 @@ internal sealed partial class DockerRuntime(
         try
         {
             await foreach (var id in news.Reader.ReadAllAsync(stopping).ConfigureAwait(false))
-                if (await InspectAsync(id, stopping).ConfigureAwait(false) is { } container) yield return container;
+                if (await NewsOfAsync(id, stopping).ConfigureAwait(false) is { } container) yield return container;
         }
         finally
         {
@@ -381,6 +402,7 @@ internal sealed partial class DockerRuntime(
             Exit = state == ContainerState.Exited ? await ExitOfAsync(inspected, stopping).ConfigureAwait(false) : null,
         };
         if (state != ContainerState.Created) _settled[inspected.ID] = seen;
+        if (PodContainers.PartOf(labels, seen) is not null) _podParts[inspected.ID] = true;
         return seen;
     }
 

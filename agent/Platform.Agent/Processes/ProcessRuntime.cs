@@ -117,11 +117,11 @@ internal sealed partial class ProcessRuntime(
         }
     }
 
-    public async Task<ProbeOutcome> ExecAsync(InstanceId id, string command, TimeSpan timeout, CancellationToken stopping)
+    public async Task<ProbeOutcome> ExecAsync(InstanceId id, HealthCheck check, TimeSpan timeout, CancellationToken stopping)
     {
         var sandbox = new Sandbox(sandboxRoot, id);
         var start = new ProcessStartInfo("/usr/bin/setsid") { WorkingDirectory = sandbox.Directory, RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (var argument in (string[])["/bin/sh", "-c", command]) start.ArgumentList.Add(argument);
+        foreach (var argument in (string[])["/bin/sh", "-c", check.Command ?? ""]) start.ArgumentList.Add(argument);
         if (EnvironmentOf(id) is { } environment)
         {
             start.Environment.Clear();

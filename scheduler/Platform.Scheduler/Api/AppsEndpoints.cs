@@ -49,7 +49,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     }
 
     public static Answer Versions(Call call, string[] path) => Find(call, path) is { } app
-        ? Answer.List("versions", app.Versions.Keys.Reverse(), (writer, version) => writer.WriteStringValue(version.ToString()))
+        ? Answer.List("versions", app.Versions.Where(x => x.Value.Pod is null).Reverse(), (writer, version) => writer.WriteStringValue(version.Key.ToString()))
         : NoApp(path);
 
     public static Answer Version(Call call, string[] path, string text)
@@ -57,7 +57,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         if (Find(call, path) is not { } app) return NoApp(path);
         if (!AppVersion.TryParse(text, out var version))
             return Answer.Message(422, $"Invalid timestamp provided '{text}'. Expecting ISO-8601 datetime string.");
-        return app.Versions.TryGetValue(version.Value, out var definition)
+        return app.Versions.TryGetValue(version.Value, out var definition) && definition.Pod is null
             ? Answer.Of(200, writer => AppJson.Write(writer, definition))
             : Answer.NotFound($"App '{app.Definition.Id}' does not exist in version {version}");
     }
@@ -117,7 +117,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     public Task<Answer> RestartAsync(Call call, string[] path) => ChangeAsync(call, path,
         id => new Command.RestartApp(id, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other) });
 
-    internal static AppState? Find(Call call, string[] path) => ParseId(path, out _) is { } id ? call.View.State.App(id) : null;
+    internal static AppState? Find(Call call, string[] path) => ParseId(path, out _) is { } id && call.View.State.App(id) is { IsPod: false } app ? app : null;
 
     /// <summary>The apps of a group and of the groups in it; null if there is no such group.</summary>
     internal static List<AppState>? GroupOf(Call call, string[] path)
@@ -126,7 +126,8 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
         return Visible(call.View.State).Where(a => a.Definition.Id != group && a.Definition.Id.IsWithin(group)).ToList();
     }
 
-    internal static IEnumerable<AppState> Visible(ClusterState state) => state.Apps.Values.Where(a => !a.Removing);
+    /// <summary>Pods have endpoints of their own.</summary>
+    internal static IEnumerable<AppState> Visible(ClusterState state) => state.Apps.Values.Where(a => a is { Removing: false, IsPod: false });
 
     internal static Answer NoApp(string[] path) => Answer.NotFound($"App '/{string.Join('/', path)}' does not exist");
 
@@ -159,7 +160,7 @@ internal sealed class AppsEndpoints(CommandDoor door, TimeProvider time)
     }
 
     /// <summary>The group a new app would go into; of no matter where its id is wrong, for then it is not locked either.</summary>
-    private static AppId GroupOf(JsonElement body) =>
+    internal static AppId GroupOf(JsonElement body) =>
         body.ValueKind == JsonValueKind.Object && body.TryGetProperty("id", out var text) && text.ValueKind == JsonValueKind.String
         && AppId.TryParse(text.GetString()!, out var id, out _) ? id.Parent : AppId.Root;
 

@@ -82,11 +82,13 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
     public string UrlOf(AppId app) => UrlOf("/v2/apps", app);
 
     /// <param name="collection">Where resources of its kind are: <c>/v2/apps</c>, <c>/v2/groups</c>.</param>
-    public string UrlOf(string collection, AppId id) => $"{Root}{collection}{id.Path}";
+    public string UrlOf(string collection, AppId id) => UrlOf($"{collection}{id.Path}");
 
-    public string UrlOfArtifact(string path) => $"{Root}/v2/artifacts/{string.Join('/', path.Split('/').Select(Uri.EscapeDataString))}";
+    public string UrlOfArtifact(string path) => UrlOf($"/v2/artifacts/{string.Join('/', path.Split('/').Select(Uri.EscapeDataString))}");
 
-    private string Root => $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}";
+    /// <param name="path">From the root of the server.</param>
+    public string UrlOf(string path) =>
+        $"{http.Request.Scheme}://{(http.Request.Host.HasValue ? http.Request.Host.ToUriComponent() : LeaderOf(http, options))}{path}";
 
     public static string LeaderOf(HttpContext http, ApiOptions options)
     {

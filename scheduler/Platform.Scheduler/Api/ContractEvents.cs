@@ -90,6 +90,12 @@ public static class ContractEvents
         var touched = x.Deployment.Originals.Select(o => o.App).ToList();
         if (x.Origin.Kind == ChangeKind.AppWritten)
             foreach (var app in touched) yield return Posted(x, after.Apps[app].Definition);
+        if (PodEventOf(x.Origin.Kind) is { } podEvent)
+            yield return Of(podEvent, x.At, writer =>
+            {
+                writer.WriteString("clientIp", x.Origin.ClientIp);
+                writer.WriteString("uri", x.Origin.Uri);
+            });
 
         yield return Of("group_change_success", x.At, writer =>
         {
@@ -97,11 +103,19 @@ public static class ContractEvents
             writer.WriteString("version", x.Deployment.Version.ToString());
         });
 
-        foreach (var definition in x.Set)
+        foreach (var definition in x.Set.Where(d => d.Pod is null)) // of a pod's checks the contract has no events
             foreach (var e in Checks(x.At, before.App(definition.Id)?.Definition, definition)) yield return e;
         foreach (var id in x.Removed)
-            if (before.App(id) is { Definition.HealthChecks.IsEmpty: false }) yield return ChecksRemoved(x.At, id);
+            if (before.App(id) is { IsPod: false, Definition.HealthChecks.IsEmpty: false }) yield return ChecksRemoved(x.At, id);
     }
+
+    private static string? PodEventOf(ChangeKind kind) => kind switch
+    {
+        ChangeKind.PodCreated => "pod_created_event",
+        ChangeKind.PodUpdated => "pod_updated_event",
+        ChangeKind.PodDeleted => "pod_deleted_event",
+        _ => null,
+    };
 
     private static ContractEvent Posted(SchedulerEvent.DeploymentStarted x, AppDefinition definition) => Of("api_post_event", x.At, writer =>
     {

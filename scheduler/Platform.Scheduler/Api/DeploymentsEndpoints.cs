@@ -38,12 +38,12 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
     internal static void WriteActions(Utf8JsonWriter writer, string name, EquatableArray<DeploymentAction> actions, Action<AppId>? more = null)
     {
         writer.WriteStartArray(name);
-        foreach (var (action, app) in actions)
+        foreach (var action in actions)
         {
             writer.WriteStartObject();
-            writer.WriteString("action", action.ToString());
-            writer.WriteString("app", app.Path);
-            more?.Invoke(app);
+            writer.WriteString("action", NameOf(action));
+            writer.WriteString(action.IsPod ? "pod" : "app", action.App.Path);
+            more?.Invoke(action.App);
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
@@ -76,16 +76,25 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteEndObject();
     }
 
+    /// <summary>RestartApplication, or of a pod RestartPod.</summary>
+    private static string NameOf(DeploymentAction action) =>
+        action.IsPod ? action.Action.ToString().Replace("Application", "Pod", StringComparison.Ordinal) : action.Action.ToString();
+
+    private static void WriteAffected(Utf8JsonWriter writer, string name, Deployment deployment, bool pods)
+    {
+        writer.WriteStartArray(name);
+        var affected = deployment.Steps.SelectMany(s => s.Actions.Items).Where(a => a.IsPod == pods).Select(a => a.App).Distinct();
+        foreach (var app in affected) writer.WriteStringValue(app.Path);
+        writer.WriteEndArray();
+    }
+
     private static void Write(Utf8JsonWriter writer, ClusterView view, Deployment deployment, DateTimeOffset now)
     {
         writer.WriteStartObject();
         writer.WriteString("id", deployment.Id);
         writer.WriteString("version", deployment.Version.ToString());
-        writer.WriteStartArray("affectedApps");
-        foreach (var app in deployment.Affected) writer.WriteStringValue(app.Path);
-        writer.WriteEndArray();
-        writer.WriteStartArray("affectedPods");
-        writer.WriteEndArray();
+        WriteAffected(writer, "affectedApps", deployment, pods: false);
+        WriteAffected(writer, "affectedPods", deployment, pods: true);
         WriteSteps(writer, deployment);
         WriteActions(writer, "currentActions", deployment.CurrentActions, app => WriteReadiness(writer, view, view.State.Apps.GetValueOrDefault(app)));
         writer.WriteNumber("currentStep", deployment.CurrentStep);

@@ -104,7 +104,7 @@ internal sealed class GroupJson(ClusterView view, Root root, Func<AppId, AppVers
         if (embed.ShowApps)
         {
             writer.WriteStartArray("apps");
-            foreach (var app in root.AppsIn(id)) WriteApp(writer, app);
+            foreach (var app in root.AppsIn(id).Where(a => a.Pod is null)) WriteApp(writer, app);
             writer.WriteEndArray();
         }
         writer.WriteStartArray("dependencies");
@@ -119,6 +119,7 @@ internal sealed class GroupJson(ClusterView view, Root root, Func<AppId, AppVers
         if (embed.ShowPods)
         {
             writer.WriteStartArray("pods");
+            foreach (var pod in root.AppsIn(id).Where(a => a.Pod is not null)) PodJson.Write(writer, pod);
             writer.WriteEndArray();
         }
         writer.WriteString("version", versionOf(id).ToString());

@@ -13,15 +13,15 @@ internal static class InstanceEvents
         if (after.Instance(id) is not { } now) return [];
         var state = TaskJson.StateOf(after, now);
         if (before.Instance(id) is { } old && TaskJson.StateOf(before, old) == state) return [];
-        return [StatusUpdate(at, after, now, state, ""), Changed(at, now, ConditionOf(state))];
+        return [.. StatusUpdates(at, after, now, state, ""), Changed(at, now, ConditionOf(state))];
     }
 
     public static IEnumerable<ContractEvent> OfEnd(SchedulerEvent.InstanceEnded x, ClusterState before)
     {
         if (before.Instance(x.Instance) is not { } instance) yield break;
         var state = TaskJson.NameOf(x.End.State);
-        if (x.End.HealthKill) yield return UnhealthyKill(x, instance);
-        yield return StatusUpdate(x.At, before, instance, state, x.End.Message);
+        if (x.End.HealthKill) yield return UnhealthyKill(x, instance, before.Apps[instance.App].DefinitionOf(instance).TaskIdsOf(instance.Id).First());
+        foreach (var update in StatusUpdates(x.At, before, instance, state, x.End.Message)) yield return update;
         yield return Changed(x.At, instance, ConditionOf(state));
     }
 
@@ -49,11 +49,15 @@ internal static class InstanceEvents
         return instance.Health.Count >= checks && instance.Health.Items.All(h => h.Alive) ? true : null;
     }
 
-    private static ContractEvent StatusUpdate(DateTimeOffset at, ClusterState cluster, Instance instance, string state, string message) =>
+    /// <summary>One for each task: an app's instance has one, a pod's has one for each container.</summary>
+    private static IEnumerable<ContractEvent> StatusUpdates(DateTimeOffset at, ClusterState cluster, Instance instance, string state, string message) =>
+        cluster.Apps[instance.App].DefinitionOf(instance).TaskIdsOf(instance.Id).Select(task => StatusUpdate(at, cluster, instance, task, state, message));
+
+    private static ContractEvent StatusUpdate(DateTimeOffset at, ClusterState cluster, Instance instance, string task, string state, string message) =>
         ContractEvents.Of("status_update_event", at, writer =>
         {
             writer.WriteString("slaveId", instance.Node.Name);
-            writer.WriteString("taskId", instance.Id.TaskId);
+            writer.WriteString("taskId", task);
             writer.WriteString("taskStatus", state);
             writer.WriteString("message", message);
             writer.WriteString("appId", instance.App.Path);
@@ -101,13 +105,13 @@ internal static class InstanceEvents
             writer.WriteString("runSpecVersion", instance.Version.ToString());
         });
 
-    private static ContractEvent UnhealthyKill(SchedulerEvent.InstanceEnded x, Instance instance) =>
+    private static ContractEvent UnhealthyKill(SchedulerEvent.InstanceEnded x, Instance instance, string task) =>
         ContractEvents.Of("unhealthy_instance_kill_event", x.At, writer =>
         {
             const string mark = "Reason: ";
             var cut = x.End.Message.IndexOf(mark, StringComparison.Ordinal);
             writer.WriteString("appId", instance.App.Path);
-            writer.WriteString("taskId", instance.Id.TaskId);
+            writer.WriteString("taskId", task);
             writer.WriteString("instanceId", instance.Id.Instance);
             writer.WriteString("version", instance.Version.ToString());
             writer.WriteString("reason", cut < 0 ? x.End.Message : x.End.Message[(cut + mark.Length)..]);

@@ -43,8 +43,9 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         WriteOffers(writer, item);
         if (offersIn is not null) OfferJson.WriteUnused(writer, offersIn, item);
         WriteWaiting(writer, item.Explanation.NoFits);
-        writer.WritePropertyName("app");
-        AppJson.Write(writer, app);
+        writer.WritePropertyName(app.Pod is null ? "app" : "pod");
+        if (app.Pod is null) AppJson.Write(writer, app);
+        else PodJson.Write(writer, app);
         writer.WriteEndObject();
     }
 

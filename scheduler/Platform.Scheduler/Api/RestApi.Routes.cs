@@ -11,7 +11,7 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. EventRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. EventRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -54,6 +54,26 @@ public sealed partial class RestApi
             with { Query = ["force", "dryRun"], Body = "AppUpdate", Statuses = [200, 400, 403, 404, 409, 412, 413, 422] },
         Delete("/v2/apps/{id...}", "Remove an app and stop its tasks", (call, at) => _apps.DeleteAsync(call, at.Id))
             with { Query = ["force", "dryRun"], Statuses = [200, 403, 404, 409, 412] },
+    ];
+
+    private IEnumerable<Route> PodRoutes() =>
+    [
+        Get("/v2/pods", "Pods", PodsEndpoints.List),
+        Post("/v2/pods", "Create a pod", (call, _) => _pods.CreateAsync(call))
+            with { Query = ["force", "dryRun"], Body = "Pod", Statuses = [200, 201, 400, 403, 409, 412, 413, 422] },
+        Get("/v2/pods::status", "How all pods are", _pods.Statuses),
+        Get("/v2/pods/{id...}::status", "How a pod is, and its instances", (call, at) => _pods.Status(call, at.Id)) with { Statuses = [200, 404] },
+        Get("/v2/pods/{id...}::versions", "A pod's versions, the newest first", (call, at) => PodsEndpoints.Versions(call, at.Id)) with { Statuses = [200, 404] },
+        Get("/v2/pods/{id...}::versions/{version}", "A pod as it was", (call, at) => PodsEndpoints.Version(call, at.Id, at.Word)) with { Statuses = [200, 404, 422] },
+        Delete("/v2/pods/{id...}::instances", "Kill the instances named", (call, at) => _pods.KillSeveralAsync(call, at.Id))
+            with { Query = ["wipe"], Body = "InstanceIds", Statuses = [200, 400, 404, 413, 422] },
+        Delete("/v2/pods/{id...}::instances/{instance}", "Kill one instance", (call, at) => _pods.KillOneAsync(call, at.Id, at.Word))
+            with { Query = ["wipe"], Statuses = [200, 400, 404, 422] },
+        Get("/v2/pods/{id...}", "One pod", (call, at) => PodsEndpoints.Get(call, at.Id)) with { Statuses = [200, 404] },
+        Put("/v2/pods/{id...}", "Write a pod whole; one that is not there is created", (call, at) => _pods.WriteAsync(call, at.Id))
+            with { Query = ["force", "dryRun"], Body = "Pod", Statuses = [200, 400, 403, 409, 412, 413, 422] },
+        Delete("/v2/pods/{id...}", "Remove a pod and stop its instances", (call, at) => _pods.DeleteAsync(call, at.Id))
+            with { Query = ["force", "dryRun"], Statuses = [200, 202, 403, 404, 409, 412] },
     ];
 
     private IEnumerable<Route> GroupRoutes() => [.. GroupRoutesAt("/v2/groups"), .. GroupRoutesAt("/v2/groups/{id...}")];

@@ -25,6 +25,7 @@ public sealed partial class RestApi : IDisposable
     private readonly DeploymentsEndpoints _deployments;
     private readonly QueueEndpoints _queue;
     private readonly ExplainEndpoints _explanations;
+    private readonly PodsEndpoints _pods;
     private readonly EventStream _events;
     private readonly ArtifactsEndpoints _artifacts;
     private readonly SecretsEndpoints _secrets;
@@ -43,6 +44,7 @@ public sealed partial class RestApi : IDisposable
         _deployments = new DeploymentsEndpoints(door, time);
         _explanations = new ExplainEndpoints(time);
         _queue = new QueueEndpoints(door, time);
+        _pods = new PodsEndpoints(door, time);
         _events = new EventStream(hub, _meters, time);
         _subscriptions = new EventSubscriptionEndpoints(door, time);
         _server = new ServerEndpoints(_meters);

@@ -13,7 +13,7 @@ internal sealed class TasksEndpoints(CommandDoor door)
         if (call.PrefersText()) return new Answer(200) { Text = TaskJson.Text(call.View.State, apps) };
         var wanted = Wanted(call);
         // The tasks of an app that is on its way out are still there: they are listed until they have ended.
-        var tasks = call.View.State.Apps.Values.SelectMany(a => a.Instances.Values)
+        var tasks = call.View.State.Apps.Values.Where(a => !a.IsPod).SelectMany(a => a.Instances.Values)
             .Where(i => wanted.Count == 0 || wanted.Contains(TaskJson.StateOf(call.View.State, i)));
         return Answer.List("tasks", tasks, (writer, instance) => TaskJson.Write(writer, call.View, instance, withServicePorts: true));
     }
@@ -73,7 +73,7 @@ internal sealed class TasksEndpoints(CommandDoor door)
             if (item.ValueKind != JsonValueKind.String) return Answer.WrongShape(new Problem($"/ids({index})", "error.expected.jsstring"));
             var text = item.GetString()!;
             if (!InstanceId.TryParse(text, out var id)) return Answer.Message(400, $"Invalid task id '{text}'. [A task id is <app>.instance-<uuid>._app.1]");
-            if (call.View.State.Instance(id) is not null || call.Flags.Wipe == true) chosen.Add(id);
+            if (call.View.State.Instance(id) is { } instance ? !call.View.State.Apps[instance.App].IsPod : call.Flags.Wipe == true) chosen.Add(id);
         }
         return await KillAsync(call, chosen.Distinct().ToEquatableArray(), AppId.Root, killed => Tasks(call, killed)).ConfigureAwait(false);
     }

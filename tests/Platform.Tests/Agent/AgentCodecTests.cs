@@ -73,6 +73,8 @@ public sealed class AgentCodecTests
         [
             new InstanceReport { Id = Id, Serial = 7, Phase = Phase.Running, StartedAt = At, ContainerAddress = "172.18.0.2", Health = [new HealthState { FirstSuccessAt = At, LastSuccessAt = At, LastFailureAt = At, LastFailureCause = "x", ConsecutiveFailures = 2, Seen = true }, new HealthState()], Readiness = [new ReadinessState("warm", false, new ReadinessResponse(503, "text/html", "no")), new ReadinessState("x", true, null)] },
             new InstanceReport { Id = Id, Serial = 8, Detail = "Pulling", End = new InstanceEnd(TerminalState.Failed, "why", 0, true, true, At) },
+            new InstanceReport { Id = Id, Serial = 8, Ending = true },
+            new InstanceReport { Id = Id, Serial = 8, End = new InstanceEnd(TerminalState.Failed, "why", 3, false, false, At) { Container = "side" } },
             new InstanceReport { Id = Id, Serial = 9, End = new InstanceEnd(TerminalState.Gone, "", null, false, false, At) },
         ], 11, [Id], 12) { Wiped = ["v2"] };
         Assert.Equal(report, AgentCodec.Decode(Through(AgentCodec.Encode(report)).Report));
@@ -84,6 +86,14 @@ public sealed class AgentCodecTests
         var welcome = new SchedulerWelcome("c1", 4, TimeSpan.FromMilliseconds(1500));
         Assert.Equal(welcome, AgentCodec.Decode(Through(AgentCodec.Encode(welcome)).Welcome));
         var desired = new DesiredState(9, true, 10, [new Assignment(Id, 7, Goal.Stop, App(), [31000, 0], EquatableMap.From([new("PORT", "31000")])) { Volumes = [new LocalVolume("data", "v1", 10.5)] }], [Id]) { Wipe = ["v2", "v3"] };
+        Assert.Equal(desired, AgentCodec.Decode(Through(AgentCodec.Encode(desired)).Desired));
+    }
+
+    [Fact]
+    public void APodTravelsWhole()
+    {
+        var pod = PodContainersTests.Pod("everything") with { Version = new AppVersion(At), VersionInfo = new VersionInfo(new AppVersion(At), new AppVersion(At)) };
+        var desired = new DesiredState(9, true, 10, [new Assignment(Id, 7, Goal.Run, pod, [31000, 5353, 0, 0], EquatableMap.Empty)], default);
         Assert.Equal(desired, AgentCodec.Decode(Through(AgentCodec.Encode(desired)).Desired));
     }
 

