@@ -12,11 +12,11 @@ DOCKERD_PID=
 
 _say() { printf '%s\n' "$*" >&2; }
 
-# ensure_packages iproute2=ss dnsutils=dig …: the command tells whether the package is there.
+# ensure_packages iproute2=ss dnsutils=dig …: the command, or a file given with its path, tells whether the package is there.
 ensure_packages() {
   local pair missing=() commands=()
   for pair in "$@"; do
-    command -v "${pair#*=}" >/dev/null 2>&1 || { missing+=("${pair%%=*}"); commands+=("${pair#*=}"); }
+    command -v "${pair#*=}" >/dev/null 2>&1 || [ -f "${pair#*=}" ] || { missing+=("${pair%%=*}"); commands+=("${pair#*=}"); }
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   if [ "$(id -u)" -ne 0 ]; then

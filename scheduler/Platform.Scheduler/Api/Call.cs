@@ -55,6 +55,12 @@ internal static class Preconditions
 /// <summary>One request, as the endpoints see it: with one view of the cluster for the whole of it.</summary>
 internal sealed class Call(HttpContext http, string[] segments, Flags flags, ClusterView view, ApiOptions options)
 {
+    /// <summary>
+    /// Whoever accepts <c>application/json</c> and nothing beside gets the contract's members alone: clients that make objects of answers
+    /// (python3-marathon does, and says just that) fail on a member they have not heard of. Everybody else gets our additions too.
+    /// </summary>
+    public bool ContractOnly => http.Request.Headers.Accept is [var accept] && accept?.Trim() == "application/json";
+
     /// <summary>What a refused body may still send before the connection is closed on it.</summary>
     private const long DiscardBytesMax = 64L * 1024 * 1024;
 

@@ -10,7 +10,7 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
     public Answer List(Call call)
     {
         var now = time.GetUtcNow();
-        return Answer.BareList(call.View.State.Deployments.Values.OrderBy(d => d.Version), (writer, d) => Write(writer, call.View, d, now));
+        return Answer.BareList(call.View.State.Deployments.Values.OrderBy(d => d.Version), (writer, d) => Write(writer, call.View, d, call.ContractOnly ? null : now));
     }
 
     /// <summary>Without force a new deployment undoes this one; with it this one just ends, and what it has done stays.</summary>
@@ -88,7 +88,8 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteEndArray();
     }
 
-    private static void Write(Utf8JsonWriter writer, ClusterView view, Deployment deployment, DateTimeOffset now)
+    /// <param name="now">Null: without our own additions.</param>
+    private static void Write(Utf8JsonWriter writer, ClusterView view, Deployment deployment, DateTimeOffset? now)
     {
         writer.WriteStartObject();
         writer.WriteString("id", deployment.Id);
@@ -99,6 +100,12 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
         WriteActions(writer, "currentActions", deployment.CurrentActions, app => WriteReadiness(writer, view, view.State.Apps.GetValueOrDefault(app)));
         writer.WriteNumber("currentStep", deployment.CurrentStep);
         writer.WriteNumber("totalSteps", deployment.Steps.Count);
+        if (now is { } at) WriteAdditions(writer, view, deployment, at);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteAdditions(Utf8JsonWriter writer, ClusterView view, Deployment deployment, DateTimeOffset now)
+    {
         if (deployment.Limit is { } limit)
         {
             writer.WriteString("givenUpAt", Timestamps.Text(limit.Until));
@@ -108,7 +115,6 @@ internal sealed class DeploymentsEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteStartArray("waiting");
         foreach (var wait in DeploymentWaits.Of(view, deployment, now)) WriteWait(writer, wait);
         writer.WriteEndArray();
-        writer.WriteEndObject();
     }
 
     /// <summary>Our own addition: a step that does not go on says why.</summary>

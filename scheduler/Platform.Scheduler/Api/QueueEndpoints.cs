@@ -16,7 +16,7 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
             .Select(item => (Item: item, App: call.View.State.App(item.App)))
             .Where(x => x.App is not null);
         var offersIn = call.Query["embed"].Any(e => e is "lastUnusedOffers" or "queue.lastUnusedOffers") ? call.View.State : null;
-        return Answer.List("queue", waiting, (writer, x) => Write(writer, x.Item, x.App!.Definition, offersIn, now));
+        return Answer.List("queue", waiting, (writer, x) => Write(writer, x.Item, x.App!.Definition, offersIn, contractOnly: call.ContractOnly, now));
     }
 
     public async Task<Answer> ResetDelayAsync(Call call, string[] path)
@@ -28,13 +28,14 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
     }
 
     /// <param name="offersIn">Where the nodes are whose offers are told too; null = they are not.</param>
-    private static void Write(Utf8JsonWriter writer, QueueItem item, AppDefinition app, ClusterState? offersIn, DateTimeOffset now)
+    /// <param name="contractOnly">Without our own additions, and without the role, which came with 1.9: strict clients of before do not know it.</param>
+    private static void Write(Utf8JsonWriter writer, QueueItem item, AppDefinition app, ClusterState? offersIn, bool contractOnly, DateTimeOffset now)
     {
         var left = item.Explanation.DelayedUntil - now;
         var delayed = left > TimeSpan.Zero;
         writer.WriteStartObject();
         writer.WriteNumber("count", item.Explanation.Waiting);
-        writer.WriteString("role", "*");
+        if (!contractOnly) writer.WriteString("role", "*");
         writer.WriteStartObject("delay");
         writer.WriteNumber("timeLeftSeconds", delayed ? (long)Math.Ceiling(left!.Value.TotalSeconds) : 0);
         writer.WriteBoolean("overdue", !delayed);
@@ -42,7 +43,7 @@ internal sealed class QueueEndpoints(CommandDoor door, TimeProvider time)
         writer.WriteString("since", Timestamps.Text(item.Since));
         WriteOffers(writer, item);
         if (offersIn is not null) OfferJson.WriteUnused(writer, offersIn, item);
-        WriteWaiting(writer, item.Explanation.NoFits);
+        if (!contractOnly) WriteWaiting(writer, item.Explanation.NoFits);
         writer.WritePropertyName(app.Pod is null ? "app" : "pod");
         if (app.Pod is null) AppJson.Write(writer, app);
         else PodJson.Write(writer, app);

@@ -142,7 +142,6 @@ internal sealed class ServerEndpoints(SchedulerMeters meters)
         writer.WriteString("hostname", leader.LastIndexOf(':') is var cut and > 0 ? leader[..cut] : leader);
         writer.WriteNumber("local_port_min", settings.ServicePortMin);
         writer.WriteNumber("local_port_max", settings.ServicePortMax);
-        writer.WriteNumber("max_running_deployments", settings.DeploymentsMax);
         writer.WriteString("mesos_role", "*");
         writer.WriteString("webui_url", $"{call.Http.Request.Scheme}://{leader}/ui/");
         writer.WriteEndObject();

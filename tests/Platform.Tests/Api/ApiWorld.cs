@@ -165,14 +165,14 @@ internal sealed class ApiWorld : IAsyncDisposable
 
     public Instance[] InstancesOf(string app) => [.. State.Apps[AppId.Parse(app)].Instances.Values.OrderBy(i => i.Serial)];
 
-    public Task<Heard> GetAsync(string path, string? accept = "application/json") => SendAsync(HttpMethod.Get, path, null, accept);
+    public Task<Heard> GetAsync(string path, string? accept = "*/*") => SendAsync(HttpMethod.Get, path, null, accept);
     public Task<Heard> PostAsync(string path, string? body = null) => SendAsync(HttpMethod.Post, path, body);
     public Task<Heard> PutAsync(string path, string body) => SendAsync(HttpMethod.Put, path, body);
     public Task<Heard> PatchAsync(string path, string body) => SendAsync(HttpMethod.Patch, path, body);
     public Task<Heard> DeleteAsync(string path) => SendAsync(HttpMethod.Delete, path, null);
 
     public async Task<Heard> SendAsync(
-        HttpMethod method, string path, string? body, string? accept = "application/json", string? contentType = "application/json", params (string Name, string Value)[] headers)
+        HttpMethod method, string path, string? body, string? accept = "*/*", string? contentType = "application/json", params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(method, path);
         foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
@@ -276,7 +276,7 @@ internal sealed class Transcript(ApiWorld world)
 
     private readonly StringBuilder _text = new();
 
-    public async Task<Heard> NoteAsync(string method, string path, string? body = null, string? accept = "application/json")
+    public async Task<Heard> NoteAsync(string method, string path, string? body = null, string? accept = "*/*")
     {
         var heard = await world.SendAsync(new HttpMethod(method), path, body, accept);
         _text.Append("> ").Append(method).Append(' ').AppendLine(path);
