@@ -39,6 +39,7 @@ public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, stri
 public sealed class SchedulerHost : IAsyncDisposable
 {
     private readonly SqliteClusterLog _log;
+    private readonly PublishedEndpoints _endpoints;
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
     private readonly EventCallbacks _callbacks;
@@ -51,11 +52,12 @@ public sealed class SchedulerHost : IAsyncDisposable
         _log = log;
         Loop = loop;
         _http = new HttpDownload(options.ForbidPrivateFetch);
-        _gateway = new AgentGateway(loop, secrets, loggers.CreateLogger<AgentGateway>());
+        _endpoints = new PublishedEndpoints(loop, time);
+        _gateway = new AgentGateway(loop, _endpoints, secrets, loggers.CreateLogger<AgentGateway>());
         _events = new EventHub(loop, log, time);
         _callbacks = new EventCallbacks(loop, _events, CallbackLimits.Default, time, loggers.CreateLogger<EventCallbacks>());
         var artifacts = new ArtifactStore(Path.Combine(options.Directory, "artifacts"), options.ArtifactBytesMax);
-        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets);
+        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets, _endpoints);
         _rest = new RestApi(loop, options.Rest, stores, _events, time, loggers.CreateLogger<RestApi>());
         _web = Web(options, loggers);
     }
@@ -64,7 +66,7 @@ public sealed class SchedulerHost : IAsyncDisposable
     public string ClusterId => Loop.Current.State.ClusterId;
 
     /// <summary>Where the endpoint table stands.</summary>
-    public EndpointCursor Endpoints => _gateway.Endpoints.Current.Cursor;
+    public EndpointCursor Endpoints => _endpoints.Feed.Current.Cursor;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);
