@@ -143,8 +143,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
+        var consul = _kv.AddTo(new ConsulDoor(_kv.Options));
         // Two doors on one server: which one a request came in by decides what it can reach.
-        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_kv.AnswerAsync));
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul.AnswerAsync));
         web.UseRouting();
         web.MapAdmin(_proxy);
         return web;
