@@ -70,7 +70,8 @@ public sealed class ConsulDoor(KvOptions options)
             await row.Answer(call).ConfigureAwait(false);
             return;
         }
-        context.Response.Headers.Allow = string.Join(",", rows.SelectMany(x => x.Methods).Distinct());
+        context.Response.Headers.Allow = string.Join(",", rows.SelectMany(x => x.Methods).Distinct().Prepend("OPTIONS"));
+        if (context.Request.Method == "OPTIONS") return;
         await call.TextAsync(405, $"method {context.Request.Method} not allowed").ConfigureAwait(false);
     }
 

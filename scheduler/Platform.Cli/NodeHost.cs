@@ -24,6 +24,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
     private readonly KvView _kv;
+    private readonly CatalogView _catalog;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
@@ -50,6 +51,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
         _kv = new KvView(
             _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
+        _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
@@ -79,7 +81,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's API: KV, catalog and health of the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -100,7 +102,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
@@ -143,7 +145,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
-        var consul = _kv.AddTo(new ConsulDoor(_kv.Options));
+        var consul = _catalog.AddTo(_kv.AddTo(new ConsulDoor(_kv.Options)));
         // Two doors on one server: which one a request came in by decides what it can reach.
         web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul.AnswerAsync));
         web.UseRouting();
