@@ -85,7 +85,7 @@ public sealed class SchedulerHost : IAsyncDisposable
     public EndpointCursor Endpoints => _endpoints.Feed.Current.Cursor;
 
     /// <summary>The endpoint table as this scheduler's log has it.</summary>
-    public EndpointFeed EndpointFeed => _gateway.Endpoints;
+    public EndpointFeed EndpointFeed => _endpoints.Feed;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);
