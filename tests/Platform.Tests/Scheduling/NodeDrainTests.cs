@@ -55,7 +55,6 @@ public sealed class NodeDrainTests
         Assert.Contains("n2: hostname UNIQUE: 'n2' already has an instance", wait.Reason, StringComparison.Ordinal);
         Assert.Contains(world.Brain.Queue[AppId.Parse("/web")].Explanation.NoFits, n => n is { Reason: NoFitReason.AgentMaintenance, Detail: "the node is being drained" } && n.Node.Name == "n1");
 
-        Assert.Equal(World.Start.AddSeconds(60), world.Brain.NextLookAt);
         world.Advance(10);
         world.Acknowledge();
         for (var i = 0; i < 50; i++)
@@ -79,7 +78,7 @@ public sealed class NodeDrainTests
         world.Accept(Drain("n1"));
         world.App("/web", 3).Settle();
         Assert.All(world.InstancesOf("/web"), i => Assert.Equal("n2", i.Node.Name));
-        var verdict = Placement.Judge(World.Definition("/web"), new Offer(NodeOf(world, "n1")), Planner.Beside(world.State, world.Of("/web"))).First();
+        var verdict = Placement.Judge(World.Definition("/web"), new Offer(NodeOf(world, "n1")), new ComparisonGroup([])).First();
         Assert.Equal((PlacementRule.Maintenance, false, "the node is being drained"), (verdict.Rule, verdict.Passes, verdict.Detail));
         world.Accept(Resume("n1"));
         world.Accept(World.Put("/web", """{"instances":6}"""));
@@ -100,15 +99,48 @@ public sealed class NodeDrainTests
     }
 
     [Fact]
-    public void A_residents_volume_stays_where_it_is_and_its_instance_waits_for_the_resume()
+    public void A_residents_volume_stays_where_it_is_and_its_instance_comes_back_to_it()
     {
-        var world = World.With(nodes: 2).App("/db", 1, with: a => a with
-        {
-            Residency = new Residency(3600, "WAIT_FOREVER"),
-            UpgradeStrategy = new UpgradeStrategy(1, 0),
-            Container = new Container { Type = ContainerType.Mesos, Volumes = [new Volume.Persistent("data", 10)] },
-        });
+        var world = World.With(nodes: 2).App("/db", 1, with: ResidentTests.Resident).Settle();
+        var before = Assert.Single(world.ReadyOf("/db"));
+        world.Accept(Drain(before.Node.Name, withinSeconds: 3));
         world.Settle();
+        Assert.Equal(before.Id, Assert.Single(world.ReadyOf("/db")).Id); // the only one: without it too few would be healthy
+        for (var i = 0; i < 4; i++)
+        {
+            world.Now = world.Now.AddSeconds(1);
+            world.Acknowledge();
+        }
+        world.Settle();
+        Assert.Empty(world.InstancesOf("/db"));
+        var why = Assert.Single(world.Brain.Queue[AppId.Parse("/db")].Explanation.NoFits);
+        Assert.Equal((NoFitReason.AgentMaintenance, "the instance's volumes are on this node, which is being drained"), (why.Reason, why.Detail));
+        world.Accept(Resume(before.Node.Name));
+        world.Settle();
+        Assert.Equal((before.Node, before.Id.First), (world.ReadyOf("/db").Single().Node, world.ReadyOf("/db").Single().Id.First));
+    }
+
+    [Fact]
+    public void Of_several_residents_those_that_the_app_can_do_without_go()
+    {
+        var world = World.With(nodes: 1).App("/db", 2, with: ResidentTests.Resident).Settle();
+        world.Accept(Drain("n1"));
+        world.Settle();
+        Assert.Single(world.ReadyOf("/db"));
+    }
+
+    [Fact]
+    public void A_node_with_volumes_is_removed_only_by_force_and_their_instances_begin_anew()
+    {
+        var world = World.With(nodes: 2).App("/db", 1, with: ResidentTests.Resident).Settle();
+        var before = Assert.Single(world.ReadyOf("/db"));
+        world.Lose(before.Node.Name);
+        Assert.Contains("/db", world.Refuse(Remove(before.Node.Name)).Message, StringComparison.Ordinal);
+        world.Accept(Remove(before.Node.Name, force: true));
+        world.Settle();
+        var after = Assert.Single(world.ReadyOf("/db"));
+        Assert.NotEqual(before.Node, after.Node);
+        Assert.NotEqual(before.Id.First, after.Id.First);
     }
 
     [Fact]
