@@ -19,6 +19,7 @@ internal static class Doors
             {
                 ("api", options.Api, false), ("dns", options.Dns, true), ("kv", options.Kv, false), ("edge", options.Edge, false), ("admin", options.Admin, false),
             }
+            .Concat(options.DnsBeside.Select(x => (Flag: "dns", Door: x, Udp: true)))
             .Select(d => Reason(d.Door, d.Udp) is { } why ? Refused(d.Flag, d.Door, why).Message : null)
             .OfType<string>().ToList();
         if (refusals.Count > 0) throw new BadOptionException(string.Join('\n', refusals));
