@@ -5,8 +5,7 @@ namespace Platform.Discovery.Hosting;
 
 public sealed record DnsOptions
 {
-    /// <summary>In canonical form: <see cref="DnsZone.TryParseDomain"/>.</summary>
-    public required string Domain { get; init; }
+    public required DnsNaming Naming { get; init; }
 
     /// <summary>Who is asked for names outside the zone; empty means the machine's own resolvers.</summary>
     public EquatableArray<IPEndPoint> Upstreams { get; init; }
@@ -26,6 +25,15 @@ public sealed record DnsOptions
     public int TcpConnectionsMax { get; init; } = 1000;
     public int TcpConnectionsPerClientMax { get; init; } = 100;
     public TimeSpan TcpIdle { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Who may copy our zones; by default nobody.</summary>
+    public DnsSecondaries Secondaries { get; init; } = DnsSecondaries.None;
+
+    /// <summary>Answers over UDP a second for a network that this machine is not in; 0 = as many as it asks for.</summary>
+    public int StrangersAnswersPerSecond { get; init; } = 200;
+
+    /// <summary>Zone transfers at once.</summary>
+    public int TransfersMax { get; init; } = 4;
 
     public DnsSchedulers Schedulers { get; init; } = DnsSchedulers.None;
 }

@@ -25,11 +25,15 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     private readonly DnsForwarder _forwarder;
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _changing = new();
-    private readonly string _apex;
+    private readonly DnsDomains _domains;
+    private readonly ResponseRates? _rates;
+    private readonly DnsNotifier _notifier;
     private readonly TimeProvider _time;
     private ImmutableArray<(DnsUdpDoor Udp, DnsTcpDoor Tcp)> _doors = [];
     private DnsSchedulers _schedulers;
     private volatile DnsZone? _zone;
+    private volatile DnsJournal _journal = DnsJournal.Empty;
+    private int _transfers;
     private uint _turn;
     private int _forwards;
     private long _queries;
@@ -42,10 +46,13 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _views = views;
         _options = options;
         _logger = loggers.CreateLogger<DnsServerHost>();
-        _apex = DnsZone.ApexOf(options.Domain);
+        _domains = DnsDomains.Of(options.Naming);
+        _rates = ResponseRates.Of(options.StrangersAnswersPerSecond);
         _schedulers = options.Schedulers;
         _time = time ?? TimeProvider.System;
         _forwarder = new DnsForwarder(options, IsOurs, _time, loggers.CreateLogger<DnsForwarder>());
+        string[] zones = _domains.Consul is { } consul ? [_domains.Apex, consul] : [_domains.Apex];
+        _notifier = new DnsNotifier(options.Secondaries, zones, _time, loggers.CreateLogger<DnsNotifier>());
         views.Expect(ViewName);
     }
 
@@ -55,8 +62,10 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     /// <summary>Queries answered or passed on, those passed on, and those turned away because too many were waiting.</summary>
     public (long Queries, long Forwarded, long TurnedAway) Counts => (Volatile.Read(ref _queries), Volatile.Read(ref _forwarded), Volatile.Read(ref _refusedForwards));
 
-    /// <summary>The zone now served, as text; null before the first table.</summary>
-    public string? ZoneText => _zone?.ToString();
+    /// <summary>The zone now served; null before the first table.</summary>
+    public DnsZone? Zone => _zone;
+
+    public DnsOptions Options => _options;
 
     /// <summary>
     /// Listens on one more address, UDP and TCP on the same port. Listening there already is success. The wildcard address means every
@@ -94,20 +103,26 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     /// <summary>Follows the table until told to stop, then closes the doors.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        var telling = TellSilenceAsync(stopping);
+        using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var beside = Task.WhenAll(TellSilenceAsync(together.Token), _notifier.RunAsync(together.Token));
         try
         {
             await foreach (var update in _feed.WatchAsync(EndpointCursor.Start, stopping).ConfigureAwait(false))
             {
                 lock (_changing) Follow(update);
                 _views.Served(ViewName, _zone!.Cursor);
+                if (!_options.Secondaries.IsEmpty) _notifier.Tell(_zone.Serial);
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
             Dispose();
         }
-        await telling.ConfigureAwait(false);
+        finally
+        {
+            await together.CancelAsync().ConfigureAwait(false);
+            await beside.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     /// <summary>While a scheduler is heard this is a look each second and nothing more.</summary>
@@ -147,24 +162,53 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         Interlocked.Increment(ref _queries);
         ReadOnlySpan<char> name = buffer[..query.NameLength];
         var zone = _zone;
+        var near = _near.Contains(client);
+        // Whoever is near could as well shoot by himself.
+        if (!tcp && !near && _rates?.Judge(client, Stopwatch.GetTimestamp()) is { } verdict and not ResponseVerdict.Send)
+            return verdict == ResponseVerdict.Drop ? DnsVerdict.Silence : new DnsVerdict(DnsWire.Encode(packet, query, new DnsAnswer(DnsRcode.NoError, Truncated: true), near, tcp, reply), null);
         DnsAnswer answer;
-        var near = false;
         if (query.Problem is { } problem) answer = new DnsAnswer(problem);
-        else if (DnsNames.IsWithin(name, _apex))
+        else if (_domains.Contain(name) || (DnsDomains.IsReverse(name) && zone?.CutOf(name) is not null))
         {
-            near = query.RecursionDesired && _near.Contains(client);
+            near = near && query.RecursionDesired;
+            if ((DnsType)query.Type is DnsType.AXFR or DnsType.IXFR)
+            {
+                if (TransferOf(packet, query, name, client, tcp, out answer) is { } transfer) return new DnsVerdict(0, null, transfer);
+            }
             // "I do not know yet" is not "there is no such name": the latter would be remembered by the asker.
-            answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
+            else answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
         }
         else
         {
-            near = _near.Contains(client);
             var forwardable = near && query is { RecursionDesired: true, Class: 1 } && (DnsType)query.Type is not (DnsType.AXFR or DnsType.IXFR);
             if (forwardable && TryForward(name)) return new DnsVerdict(0, new DnsForward(query, name.ToString()));
             answer = forwardable ? DnsAnswer.ServFail : DnsAnswer.Refused;
         }
-        return new DnsVerdict(DnsWire.Encode(packet, query, answer, _apex.Length, near, tcp, reply), null);
+        return new DnsVerdict(DnsWire.Encode(packet, query, answer, near, tcp, reply), null);
     }
+
+    /// <summary>The transfer, or what to say instead of one.</summary>
+    private DnsTransfer? TransferOf(ReadOnlySpan<byte> packet, in DnsQuery query, ReadOnlySpan<char> name, UInt128 client, bool tcp, out DnsAnswer answer)
+    {
+        answer = DnsAnswer.Refused;
+        if (query.Class != 1 || !_options.Secondaries.Allow(LocalNetworks.Address(client))) return null;
+        answer = DnsAnswer.ServFail;
+        if (_journal is not { Newest: { } zone } journal) return null;
+        answer = new DnsAnswer(DnsRcode.NotAuth);
+        if (!name.SequenceEqual(_domains.Apex) && !name.SequenceEqual(_domains.Consul)) return null;
+        var apex = name.ToString();
+        if (!tcp)
+        {
+            answer = (DnsType)query.Type == DnsType.IXFR ? DnsTransfer.Brief(zone, apex) : new DnsAnswer(DnsRcode.FormErr);
+            return null;
+        }
+        if (Interlocked.Increment(ref _transfers) <= _options.TransfersMax) return DnsTransfer.Of(packet, query, apex, journal, recursionAvailable: false);
+        Interlocked.Decrement(ref _transfers);
+        answer = DnsAnswer.ServFail;
+        return null;
+    }
+
+    void IDnsFront.TransferEnded() => Interlocked.Decrement(ref _transfers);
 
     private bool TryForward(ReadOnlySpan<char> name)
     {
@@ -182,7 +226,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
             var question = packet.AsMemory(DnsWire.HeaderLength, forward.Query.QuestionLength);
             return await _forwarder.ResolveAsync(forward, question, _closing.Token).ConfigureAwait(false) is { } found
                 ? DnsWire.Relay(found.Reply.Message, found.Reply.Skeleton, found.AgeSeconds, packet, forward.Query, tcp, reply.Span)
-                : DnsWire.Encode(packet, forward.Query, DnsAnswer.ServFail, 0, true, tcp, reply.Span);
+                : DnsWire.Encode(packet, forward.Query, DnsAnswer.ServFail, true, tcp, reply.Span);
         }
         finally
         {
@@ -230,7 +274,8 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         var follows = _zone is { } before && !update.Complete && update.Epoch == before.Cursor.Epoch && snapshot.Cursor.Epoch == update.Epoch;
         _zone = follows
             ? _zone!.Next(snapshot, new EndpointCursor(update.Epoch, update.To), update.TouchedApps(), NameServers(), _schedulers)
-            : DnsZone.Build(snapshot, _options.Domain, NameServers(), _schedulers);
+            : DnsZone.Build(snapshot, _options.Naming, NameServers(), _schedulers);
+        if (!_options.Secondaries.IsEmpty) _journal = _journal.With(_zone);
     }
 
     /// <summary>The names of the servers themselves have changed.</summary>

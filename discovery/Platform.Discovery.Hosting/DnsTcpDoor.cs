@@ -10,7 +10,8 @@ namespace Platform.Discovery.Hosting;
 internal sealed record DnsForward(DnsQuery Query, string Name);
 
 /// <summary>What is to be done with one packet, decided without waiting.</summary>
-internal readonly record struct DnsVerdict(int ReplyLength, DnsForward? Forward)
+/// <param name="Transfer">Only over TCP: messages until there are no more; the front counts it until it is told <see cref="IDnsFront.TransferEnded"/>.</param>
+internal readonly record struct DnsVerdict(int ReplyLength, DnsForward? Forward, DnsTransfer? Transfer = null)
 {
     public static readonly DnsVerdict Silence = new(0, null);
 }
@@ -20,6 +21,7 @@ internal interface IDnsFront
 {
     DnsVerdict Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply);
     ValueTask<int> ForwardAsync(byte[] packet, DnsForward forward, bool tcp, Memory<byte> reply);
+    void TransferEnded();
     void PacketFailed(IPEndPoint door, Exception why);
 }
 
@@ -136,9 +138,26 @@ internal sealed class DnsTcpDoor : IDisposable
                 _ = ForwardAsync(packet, forward, framed);
                 return true;
             }
+            if (verdict.Transfer is { } transfer)
+            {
+                await TransferAsync(transfer, framed).ConfigureAwait(false);
+                return true;
+            }
             if (verdict.ReplyLength == 0) return false;
             await SendAsync(framed, verdict.ReplyLength).ConfigureAwait(false);
             return true;
+        }
+
+        private async Task TransferAsync(DnsTransfer transfer, byte[] framed)
+        {
+            try
+            {
+                while (transfer.Next(framed.AsSpan(2)) is > 0 and var length) await SendAsync(framed, length).ConfigureAwait(false);
+            }
+            finally
+            {
+                front.TransferEnded();
+            }
         }
 
         private async Task ForwardAsync(byte[] packet, DnsForward forward, byte[] framed)

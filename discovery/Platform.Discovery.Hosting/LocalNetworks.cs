@@ -45,6 +45,15 @@ internal sealed class LocalNetworks
     /// <summary>The same of an address as the kernel writes it down.</summary>
     public static UInt128 Number(ReadOnlySpan<byte> address) => address.Length == 4 ? Mapped(address) : BinaryPrimitives.ReadUInt128BigEndian(address);
 
+    /// <summary>And back.</summary>
+    public static IPAddress Address(UInt128 number)
+    {
+        if (number >> 32 == 0xFFFF) return new IPAddress(BinaryPrimitives.ReverseEndianness((uint)number));
+        Span<byte> bytes = stackalloc byte[16];
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, number);
+        return new IPAddress(bytes);
+    }
+
     public static IEnumerable<IPAddress> OwnAddresses(AddressFamily family) => Unicast().Select(x => x.Address).Where(x => x.AddressFamily == family && !x.IsIPv6LinkLocal);
 
     private static UInt128 Mapped(ReadOnlySpan<byte> address) => new(0, 0xFFFF_0000_0000UL | BinaryPrimitives.ReadUInt32BigEndian(address));

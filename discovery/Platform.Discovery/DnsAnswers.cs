@@ -10,10 +10,11 @@ public readonly record struct DnsQuestion(string Name, ushort Type, ushort Class
 /// zone's own: answering allocates nothing.
 /// </summary>
 /// <param name="Set">The answer's records, to be given from number <paramref name="First"/> on and around.</param>
+/// <param name="ApexLength">Characters of the name that the authority record belongs to: the end of the name asked.</param>
 /// <param name="Zone">Where the names that the answer leads to have their addresses; null if it leads nowhere.</param>
 public readonly record struct DnsAnswer(
     DnsRcode Rcode, bool Authoritative = false, ImmutableArray<DnsRecord> Set = default, int First = 0, DnsRecord? Authority = null,
-    DnsZone? Zone = null, bool Truncated = false)
+    int ApexLength = 0, DnsZone? Zone = null, bool Truncated = false)
 {
     public static readonly DnsAnswer Refused = new(DnsRcode.Refused);
     public static readonly DnsAnswer ServFail = new(DnsRcode.ServFail);
@@ -39,11 +40,13 @@ public static class DnsAnswers
     public static DnsAnswer Of(DnsZone zone, ReadOnlySpan<char> name, ushort type, ushort @class, uint turn)
     {
         if (@class is not (ClassInternet or ClassAny)) return DnsAnswer.Refused;
-        if ((DnsType)type is DnsType.AXFR or DnsType.IXFR) return DnsAnswer.Refused;
-        if (zone.Find(name) is not { } node) return new DnsAnswer(DnsRcode.NXDomain, true, Authority: zone.Authority);
-        var set = (DnsType)type == DnsType.ANY && !node.Sets.IsEmpty ? Any : node.Of((DnsType)type);
+        if ((DnsType)type is DnsType.AXFR or DnsType.IXFR) return DnsAnswer.Refused; // those allowed to are served elsewhere
+        if (zone.CutOf(name) is not { } cut) return DnsAnswer.Refused;
+        if (zone.Find(name) is not { } node) return new DnsAnswer(DnsRcode.NXDomain, true, Authority: cut.Authority, ApexLength: cut.ApexLength);
+        var set = (DnsType)type == DnsType.ANY && (cut.IsReverse || !node.Sets.IsEmpty) ? Any : node.Of((DnsType)type);
+        if (set.IsEmpty && cut.IsReverse) set = zone.Reverse.Of((DnsType)type);
         return set.IsEmpty
-            ? new DnsAnswer(DnsRcode.NoError, true, Authority: zone.Authority)
+            ? new DnsAnswer(DnsRcode.NoError, true, Authority: cut.Authority, ApexLength: cut.ApexLength)
             : new DnsAnswer(DnsRcode.NoError, true, set, (int)(turn % (uint)set.Length), Zone: set[0].Target is null ? null : zone);
     }
 }

@@ -1,12 +1,42 @@
 using System.Collections.Immutable;
+using Platform.Model;
 
 namespace Platform.Discovery;
 
 /// <summary>One name of the zone.</summary>
 /// <param name="Node">All its records; empty where only names below it exist (RFC 8020 forbids denying those).</param>
-/// <param name="Parts">What each app, or the zone itself, gave it: two apps whose names mangle to one share it.</param>
+/// <param name="Parts">
+/// What each app, or the zone itself, gave it, where that is not just <paramref name="Node"/>: containers of several nodes may share an address,
+/// and so its reverse name. Null = one part, the node.
+/// </param>
 /// <param name="Below">How many names stand directly below it.</param>
-internal sealed record DnsEntry(string Name, DnsNode Node, ImmutableArray<DnsNode> Parts, int Below);
+internal sealed record DnsEntry(string Name, DnsNode Node, ImmutableHashSet<DnsNode>? Parts, int Below)
+{
+    /// <summary>Of more than these, a name shows some: thousands of nodes may have given their first container the same address.</summary>
+    private const int PartsShownMax = 32;
+
+    public static readonly ImmutableHashSet<DnsNode> NoParts = ImmutableHashSet.Create<DnsNode>(ReferenceEqualityComparer.Instance);
+
+    /// <summary>Nobody gave it anything: it exists for the names below.</summary>
+    public bool IsBare => Parts is { IsEmpty: true };
+
+    public DnsEntry WithPart(DnsNode part) => Parts switch
+    {
+        null => WithParts(NoParts.Add(Node).Add(part)),
+        { IsEmpty: true } => this with { Node = part, Parts = null },
+        _ => WithParts(Parts.Add(part)),
+    };
+
+    /// <summary>Null if it has no such part.</summary>
+    public DnsEntry? WithoutPart(DnsNode part)
+    {
+        if (Parts is null) return ReferenceEquals(Node, part) ? this with { Node = DnsNode.Empty, Parts = NoParts } : null;
+        return Parts.Contains(part) ? WithParts(Parts.Remove(part)) : null;
+    }
+
+    private DnsEntry WithParts(ImmutableHashSet<DnsNode> parts) =>
+        parts.Count == 1 ? this with { Node = parts.Single(), Parts = null } : this with { Node = DnsNode.Merge(parts.Take(PartsShownMax)), Parts = parts };
+}
 
 /// <summary>
 /// A persistent map of names: readers keep one while the next is made from it, and a change copies what lies on its way and no more, whatever
@@ -33,6 +63,25 @@ internal sealed class DnsNameMap
     public DnsEntry? Find(ReadOnlySpan<char> name) => Find(_levels, name);
 
     public Builder ToBuilder() => new(this);
+
+    /// <summary>The names that differ, each as it was and as it is. Maps made from one another share what did not change: this costs what did.</summary>
+    public static IEnumerable<(DnsEntry? Before, DnsEntry? After)> Differences(DnsNameMap before, DnsNameMap after)
+    {
+        for (var i = 0; i < Fan; i++)
+        {
+            var (old, now) = (before._levels[i], after._levels[i]);
+            if (ReferenceEquals(old, now)) continue;
+            for (var j = 0; j < Fan; j++)
+            {
+                var (was, @is) = (old?.Buckets[j] ?? [], now?.Buckets[j] ?? []);
+                if (ReferenceEquals(was, @is)) continue;
+                foreach (var entry in was)
+                    if (Array.Find(@is, x => x.Name == entry.Name) is var same && !ReferenceEquals(entry.Node, same?.Node)) yield return (entry, same);
+                foreach (var entry in @is)
+                    if (!Array.Exists(was, x => x.Name == entry.Name)) yield return (null, entry);
+            }
+        }
+    }
 
     private static DnsEntry? Find(Level?[] levels, ReadOnlySpan<char> name)
     {
@@ -61,10 +110,10 @@ internal sealed class DnsNameMap
         public void Add(string name, DnsNode part, string apex)
         {
             if (name.Length > DnsNames.NameLengthMax) return;
-            if (Find(name) is { } known) Put(known with { Node = known.Parts.IsEmpty ? part : known.Node.With(part), Parts = known.Parts.Add(part) });
+            if (Find(name) is { } known) Put(known.WithPart(part));
             else
             {
-                Put(new DnsEntry(name, part, [part], 0));
+                Put(new DnsEntry(name, part, null, 0));
                 if (name != apex) CountBelow(Parent(name), +1, apex);
             }
         }
@@ -72,10 +121,7 @@ internal sealed class DnsNameMap
         /// <summary>Takes back a part that was added; a name without parts and without names below it is gone.</summary>
         public void Remove(string name, DnsNode part, string apex)
         {
-            if (Find(name) is not { } known || known.Parts.IndexOf(part) is not (>= 0 and var at)) return;
-            var parts = known.Parts.RemoveAt(at);
-            var node = parts.IsEmpty ? DnsNode.Empty : parts.Skip(1).Aggregate(parts[0], (all, x) => all.With(x));
-            Settle(known with { Node = node, Parts = parts }, apex);
+            if (Find(name)?.WithoutPart(part) is { } left) Settle(left, apex);
         }
 
         public DnsNameMap ToMap() => new(_levels, _count);
@@ -85,14 +131,14 @@ internal sealed class DnsNameMap
             if (Find(name) is { } known) Settle(known with { Below = known.Below + more }, apex);
             else
             {
-                Put(new DnsEntry(name.ToString(), DnsNode.Empty, [], more));
+                Put(new DnsEntry(name.ToString(), DnsNode.Empty, DnsEntry.NoParts, more));
                 if (!name.SequenceEqual(apex)) CountBelow(Parent(name), +1, apex);
             }
         }
 
         private void Settle(DnsEntry entry, string apex)
         {
-            if (!entry.Parts.IsEmpty || entry.Below > 0)
+            if (!entry.IsBare || entry.Below > 0)
             {
                 Put(entry);
                 return;

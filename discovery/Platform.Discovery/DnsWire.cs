@@ -8,11 +8,12 @@ public readonly record struct DnsEdns(int PayloadMax, bool DnssecOk);
 
 /// <summary>A query as read from the wire; its bytes are still needed to echo the question in the asker's own spelling.</summary>
 /// <param name="NameLength">Characters of the canonical name in the reader's buffer.</param>
+/// <param name="Serial">Of an IXFR: the state that the asker has.</param>
 /// <param name="Problem">Set when the packet itself decides the answer: FORMERR, NOTIMP or BADVERS.</param>
 /// <param name="QuestionLength">Bytes of the question after the header; 0 if it could not be read.</param>
 public readonly record struct DnsQuery(
     ushort Id, int Opcode, bool RecursionDesired, bool CheckingDisabled, ushort Type, ushort Class, int NameLength, int QuestionLength,
-    DnsEdns? Edns, DnsRcode? Problem);
+    DnsEdns? Edns, DnsRcode? Problem, uint? Serial = null);
 
 /// <summary>Where the moving parts of another server's message stand: TTLs, and the end of what may be passed on (its OPT record is not).</summary>
 public sealed record DnsSkeleton(int QuestionLength, EquatableArray<int> TtlOffsets, int Additionals, int End);
@@ -79,6 +80,9 @@ public static class DnsWire
                 version = packet[at + 5];
                 edns = new DnsEdns(Math.Clamp((int)Number(packet[(at + 2)..]), UdpPlainMax, UdpPayloadMax), (packet[at + 6] & 0x80) != 0);
             }
+            // The serial is the first of the five numbers that end a start of authority.
+            if (type == DnsType.SOA && (DnsType)query.Type == DnsType.IXFR && i < before && dataLength >= 22)
+                query = query with { Serial = BinaryPrimitives.ReadUInt32BigEndian(packet[(data + dataLength - 20)..]) };
             at = data + dataLength;
         }
         if (at != packet.Length) return query;
@@ -128,8 +132,7 @@ public static class DnsWire
     /// left out: of the answer with TC set (over TCP without, where there is no larger transport to go to and the turn brings the others
     /// next time), of the additional section silently, as RFC 2181 has it.
     /// </summary>
-    /// <param name="apexLength">Characters of the zone's apex, to which the authority record belongs.</param>
-    public static int Encode(ReadOnlySpan<byte> packet, in DnsQuery query, in DnsAnswer answer, int apexLength, bool recursionAvailable, bool tcp, Span<byte> to)
+    public static int Encode(ReadOnlySpan<byte> packet, in DnsQuery query, in DnsAnswer answer, bool recursionAvailable, bool tcp, Span<byte> to)
     {
         var sizeMax = Math.Min(to.Length, tcp ? TcpMax : query.Edns?.PayloadMax ?? UdpPlainMax);
         var body = to[..(sizeMax - (query.Edns is null && answer.Rcode != DnsRcode.BadVers ? 0 : OptLength))];
@@ -144,7 +147,7 @@ public static class DnsWire
         while (answers < count && WriteRecord(body, ref at, HeaderLength, answer[answers], out targets[answers])) answers++;
 
         var authorities = 0;
-        if (answer.Authority is { } authority && WriteRecord(body, ref at, HeaderLength + query.QuestionLength - 4 - apexLength - 2, authority, out _)) authorities++;
+        if (answer.Authority is { } authority && WriteRecord(body, ref at, HeaderLength + query.QuestionLength - 4 - answer.ApexLength - 2, authority, out _)) authorities++;
 
         var additionals = answers == count ? WriteGlue(body, ref at, answer, targets) : 0;
 
@@ -182,7 +185,7 @@ public static class DnsWire
         return written;
     }
 
-    private static void WriteHeader(Span<byte> to, in DnsQuery query, in DnsAnswer answer, bool truncated, bool recursionAvailable)
+    internal static void WriteHeader(Span<byte> to, in DnsQuery query, in DnsAnswer answer, bool truncated, bool recursionAvailable)
     {
         to[2] = (byte)(0x80 | (query.Opcode << 3) | (answer.Authoritative ? 4 : 0) | (truncated ? 2 : 0));
         to[3] = (byte)((int)answer.Rcode & 15);
@@ -264,7 +267,7 @@ public static class DnsWire
         var sizeMax = Math.Min(to.Length, tcp ? TcpMax : query.Edns?.PayloadMax ?? UdpPlainMax);
         var length = skeleton.End + (query.Edns is null ? 0 : OptLength);
         if (length > sizeMax || skeleton.QuestionLength != query.QuestionLength)
-            return Encode(packet, query, new DnsAnswer(RcodeOf(message), Truncated: true), 0, true, tcp, to);
+            return Encode(packet, query, new DnsAnswer(RcodeOf(message), Truncated: true), true, tcp, to);
 
         message[..skeleton.End].CopyTo(to);
         packet.Slice(HeaderLength, query.QuestionLength).CopyTo(to[HeaderLength..]);
@@ -301,6 +304,20 @@ public static class DnsWire
         WriteOpt(packet.AsSpan(HeaderLength + question.Length), DnsRcode.NoError, dnssecOk);
         return packet;
     }
+
+    /// <summary>Tells a secondary that a zone has changed (RFC 1996).</summary>
+    public static byte[] Notice(ushort id, string zone)
+    {
+        byte[] packet = [0, 0, NotifyOpcode << 3 | 4, 0, 0, 1, 0, 0, 0, 0, 0, 0, .. DnsNames.ToWire(zone), 0, (byte)DnsType.SOA, 0, 1];
+        BinaryPrimitives.WriteUInt16BigEndian(packet, id);
+        return packet;
+    }
+
+    /// <summary>Whatever the code: a server that refuses the notice has heard it.</summary>
+    public static bool AcknowledgesNotice(ReadOnlySpan<byte> message, ushort id) =>
+        message.Length >= HeaderLength && Number(message) == id && message[2] >> 3 == (0x10 | NotifyOpcode);
+
+    private const int NotifyOpcode = 4;
 
     private static ushort Number(ReadOnlySpan<byte> at) => BinaryPrimitives.ReadUInt16BigEndian(at);
 }

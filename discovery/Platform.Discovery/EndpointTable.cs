@@ -4,7 +4,11 @@ using Platform.Model;
 namespace Platform.Discovery;
 
 /// <summary>One app's published state: the service and its ready instances.</summary>
-public sealed record ServiceEntry(Service Service, ImmutableSortedDictionary<InstanceId, Endpoint> Endpoints);
+public sealed record ServiceEntry(Service Service, ImmutableSortedDictionary<InstanceId, Endpoint> Endpoints)
+{
+    /// <summary>Those that run and are not ready, where the app wants them shown: to be reached by nobody who did not ask for just these.</summary>
+    public ImmutableSortedDictionary<InstanceId, Endpoint> Starting { get; init; } = ImmutableSortedDictionary<InstanceId, Endpoint>.Empty;
+}
 
 /// <summary>The endpoint table at one revision. Readers take one and keep it for the whole operation.</summary>
 public sealed record EndpointSnapshot(
@@ -94,6 +98,7 @@ public sealed class EndpointTable(EndpointSnapshot start)
         snapshot.Nodes.Values.Select(EndpointChange (n) => new EndpointChange.NodeSet(n))
             .Concat(snapshot.Services.Values.SelectMany(s => s.Endpoints.Values
                 .Select(EndpointChange (e) => new EndpointChange.EndpointSet(e))
+                .Concat(s.Starting.Values.Select(EndpointChange (e) => new EndpointChange.StartingSet(e)))
                 .Prepend(new EndpointChange.ServiceSet(s.Service))))
             .ToEquatableArray());
 
@@ -120,13 +125,19 @@ public sealed class EndpointTable(EndpointSnapshot start)
                 case EndpointChange.EndpointRemoved x when services.TryGetValue(x.App, out var entry):
                     services[x.App] = entry with { Endpoints = entry.Endpoints.Remove(x.Instance) };
                     break;
+                case EndpointChange.StartingSet x when services.TryGetValue(x.Endpoint.App, out var entry):
+                    services[x.Endpoint.App] = entry with { Starting = entry.Starting.SetItem(x.Endpoint.Instance, x.Endpoint) };
+                    break;
+                case EndpointChange.StartingRemoved x when services.TryGetValue(x.App, out var entry):
+                    services[x.App] = entry with { Starting = entry.Starting.Remove(x.Instance) };
+                    break;
                 case EndpointChange.NodeSet x:
                     nodes[x.Node.Node] = x.Node;
                     break;
                 case EndpointChange.NodeRemoved x:
                     nodes.Remove(x.Node);
                     break;
-                case EndpointChange.EndpointSet or EndpointChange.EndpointRemoved:
+                case EndpointChange.EndpointSet or EndpointChange.EndpointRemoved or EndpointChange.StartingSet or EndpointChange.StartingRemoved:
                     break; // its service is gone: the removal of an app takes its endpoints along
                 default:
                     throw new System.Diagnostics.UnreachableException($"{change}");

@@ -16,7 +16,11 @@ internal static class Doors
     public static void Check(UpOptions options)
     {
         (string Flag, IPEndPoint Door, bool Udp)[] ofScheduler = [("api", options.Api, false), .. options.Link is { } link ? [("link", link.EndPoint, false)] : Array.Empty<(string, IPEndPoint, bool)>()];
-        (string Flag, IPEndPoint Door, bool Udp)[] ofNode = [("dns", options.Dns, true), ("kv", options.Kv, false), ("edge", options.Edge, false), ("admin", options.Admin, false)];
+        (string Flag, IPEndPoint Door, bool Udp)[] ofNode =
+        [
+            ("dns", options.Dns, true), .. options.DnsBeside.Select(x => (Flag: "dns", Door: x, Udp: true)),
+            ("kv", options.Kv, false), ("edge", options.Edge, false), ("admin", options.Admin, false),
+        ];
         var refusals = (options.Role.HasFlag(Roles.Scheduler) ? ofScheduler : [])
             .Concat(options.Role.HasFlag(Roles.Node) ? ofNode : [])
             .Select(d => Reason(d.Door, d.Udp) is { } why ? Refused(d.Flag, d.Door, why).Message : null)

@@ -53,7 +53,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => Agent?.SchedulerApi?.ToString() },
             },
             _feed, _views, loggers, TimeProvider.System);
-        _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
+        _dns = new DnsServerHost(_feed, _views, new DnsOptions { Naming = options.Naming, Secondaries = options.DnsSecondaries, StrangersAnswersPerSecond = options.DnsRateLimit }, loggers);
         _kv = new KvView(
             _feed, _views, new KvOptions { Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString(), TimeSpan.Zero) : null }, loggers);
         _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
@@ -89,6 +89,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
             ListenResult.Refused x => throw Cli.Doors.Refused("dns", x.EndPoint, x.Why),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+        foreach (var also in _options.DnsBeside)
+            if (_dns.AddListener(also) is ListenResult.Refused refused) throw Cli.Doors.Refused("dns", refused.EndPoint, refused.Why);
         if (await _proxy.StartAsync(stopping).ConfigureAwait(false) is { } failure) throw Cli.Doors.Refused("edge", failure.EndPoint, failure.Reason);
         if (Agent.BridgeGateway is { } gateway) ServeContainers(IPAddress.Parse(gateway));
         else _ = Agent.BridgeKnown.ContinueWith( // a node that joins for the first time has its bridge when it has been welcomed
@@ -97,7 +99,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         var web = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToList();
         Doors =
         [
-            ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
+            ("dns", string.Join(',', _options.DnsBeside.Select(x => x.ToString()).Prepend(dns.ToString())), $"names under {_options.Domain}, everything else forwarded"),
             ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
@@ -168,6 +170,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();
         web.MapAdmin(_proxy);
+        web.MapMesosDns(_dns);
         return web;
     }
 

@@ -10,7 +10,7 @@ internal static class UpCommand
     [
         ("data", "Where everything is kept (default /var/lib/platform, or the user's own data folder)"),
         ("api", "REST API, event stream (default 127.0.0.1:8080)"),
-        ("dns", "DNS, UDP and TCP (default 127.0.0.1:53)"),
+        ("dns", "DNS, UDP and TCP (default 127.0.0.1:53); several by commas: 127.0.0.1:53,[::1]:53"),
         ("kv", "Consul's API: KV, catalog, health, agent (default 127.0.0.1:8500)"),
         ("edge", "Edge proxy by host name; its address also serves the service ports (default 127.0.0.1:80)"),
         ("admin", "Node administration: health, routes, statistics, revisions (default 127.0.0.1:9090)"),
@@ -19,6 +19,9 @@ internal static class UpCommand
         ("task-ports", "Host ports for tasks (default 31000-32000)"),
         ("service-ports", "Service ports to give to apps (default 10000-20000)"),
         ("domain", "Where apps are named in DNS (default marathon.mesos)"),
+        ("consul-domain", "The zone of Consul's names, web.service.consul (default consul); none turns it off"),
+        ("dns-secondaries", "Who may copy the zones: addresses (notified of changes, port 53 unless said) and networks, by commas"),
+        ("dns-rate-limit", "Answers over UDP a second for one network beyond this machine's own (default 200); 0 = no limit"),
         ("task-launch-timeout", "Seconds after which a task that is staged and not running is killed, and counts as failed (default 300)"),
         ("task-launch-confirm-timeout", "Seconds after which a task that its node has never confirmed is given up and launched anew (default 300)"),
         ("artifact-quota", "How much the artifact store may hold (default 10GiB)"),

@@ -38,6 +38,12 @@ public sealed partial record UpOptions
     public required (int Min, int Max) TaskPorts { get; init; }
     public required (int Min, int Max) ServicePorts { get; init; }
     public required string Domain { get; init; }
+    public required DnsNaming Naming { get; init; }
+
+    /// <summary>Further addresses to answer names at.</summary>
+    public EquatableArray<IPEndPoint> DnsBeside { get; init; }
+    public DnsSecondaries DnsSecondaries { get; init; } = DnsSecondaries.None;
+    public int DnsRateLimit { get; init; }
     public RuntimeChoice Runtime { get; init; }
     public required TimeSpan TaskLaunchTimeout { get; init; }
     public required TimeSpan TaskLaunchConfirmTimeout { get; init; }
@@ -76,11 +82,16 @@ public sealed partial record UpOptions
     public static UpOptions Parse(Func<string, string?> text, Roles role = Roles.Up)
     {
         var problems = new List<string>();
+        var (dns, naming) = (DnsDoors(), Naming());
         var options = new UpOptions
         {
             Data = Path.GetFullPath(text("data") ?? DefaultData()),
             Api = EndPoint("api", "127.0.0.1:8080"),
-            Dns = EndPoint("dns", "127.0.0.1:53"),
+            Dns = dns[0],
+            DnsBeside = dns.Skip(1).ToEquatableArray(),
+            DnsSecondaries = Secondaries(),
+            DnsRateLimit = RateLimit(),
+            Naming = naming,
             Kv = EndPoint("kv", "127.0.0.1:8500"),
             Edge = EndPoint("edge", "127.0.0.1:80"),
             Admin = EndPoint("admin", "127.0.0.1:9090"),
@@ -88,7 +99,7 @@ public sealed partial record UpOptions
             NodeAddress = Address(),
             TaskPorts = Range("task-ports", "31000-32000"),
             ServicePorts = Range("service-ports", "10000-20000"),
-            Domain = Domain(),
+            Domain = naming.Domain,
             Runtime = Runtime(),
             TaskLaunchTimeout = Seconds("task-launch-timeout", 300),
             TaskLaunchConfirmTimeout = Seconds("task-launch-confirm-timeout", 300),
@@ -162,7 +173,7 @@ public sealed partial record UpOptions
 
         string Domain()
         {
-            if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
+            if (DnsDomains.TryParse(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
         }
@@ -177,6 +188,43 @@ public sealed partial record UpOptions
             if (ConsulAddress.TryParse(said, text("consul-token"), out var address)) return address;
             problems.Add($"--consul {said}: an http or https URL without a path is wanted, such as http://127.0.0.1:8500");
             return null;
+        }
+
+        DnsNaming Naming()
+        {
+            var domain = Domain();
+            var consul = text("consul-domain") ?? "consul";
+            if (consul == "none") return new DnsNaming(domain, null);
+            if (!DnsDomains.TryParse(consul, out var canonical, out var why)) problems.Add($"--consul-domain: {why}; none turns it off");
+            var zone = DnsNames.ZoneOf(domain);
+            if (DnsNames.IsWithin(canonical, zone) || DnsNames.IsWithin(zone, canonical))
+                problems.Add($"--consul-domain {consul}: must not lie in the zone of --domain ({zone}), nor that in it");
+            return new DnsNaming(domain, canonical);
+        }
+
+        // Several by commas: IPv4 and IPv6 are two.
+        IPEndPoint[] DnsDoors()
+        {
+            var said = text("dns") ?? "127.0.0.1:53";
+            if (!said.Contains(',', StringComparison.Ordinal)) return [EndPoint("dns", "127.0.0.1:53")];
+            var doors = said.Split(',', StringSplitOptions.TrimEntries).Select(x => x.Contains(':', StringComparison.Ordinal) && IPEndPoint.TryParse(x, out var door) ? door : null).ToArray();
+            if (doors.All(x => x is not null)) return doors!;
+            problems.Add($"--dns {said}: addresses and ports are wanted, by commas, such as 127.0.0.1:53,[::1]:53");
+            return [new IPEndPoint(IPAddress.Loopback, 0)];
+        }
+
+        DnsSecondaries Secondaries()
+        {
+            if (!DnsSecondaries.TryParse(text("dns-secondaries") ?? "", out var secondaries, out var why)) problems.Add($"--dns-secondaries: {why}");
+            return secondaries;
+        }
+
+        int RateLimit()
+        {
+            var said = text("dns-rate-limit") ?? "200";
+            if (int.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit <= 1_000_000) return limit;
+            problems.Add($"--dns-rate-limit {said}: answers a second for one network beyond this machine's own are wanted, 0 to 1000000; 0 = no limit");
+            return 0;
         }
 
         HttpCredentials? Credentials()
@@ -231,7 +279,7 @@ public sealed partial record UpOptions
     {
         ["data"] = Data,
         ["api"] = Api.ToString(),
-        ["dns"] = Dns.ToString(),
+        ["dns"] = string.Join(',', DnsBeside.Select(x => x.ToString()).Prepend(Dns.ToString())),
         ["kv"] = Kv.ToString(),
         ["edge"] = Edge.ToString(),
         ["admin"] = Admin.ToString(),
@@ -240,6 +288,7 @@ public sealed partial record UpOptions
         ["task-ports"] = $"{TaskPorts.Min}-{TaskPorts.Max}",
         ["service-ports"] = $"{ServicePorts.Min}-{ServicePorts.Max}",
         ["domain"] = Domain,
+        ["consul-domain"] = Naming.Consul ?? "none",
         ["runtime"] = Runtime.ToString().ToLowerInvariant(),
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",

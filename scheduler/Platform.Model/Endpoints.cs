@@ -17,6 +17,7 @@ public sealed record Endpoint
     /// <summary>The container's own address, where it has one.</summary>
     public string? ContainerAddress { get; init; }
 
+    /// <summary>Since when it is ready; of one that is not yet (<see cref="EndpointChange.StartingSet"/>), since when it runs.</summary>
     public required DateTimeOffset ReadyAt { get; init; }
 
     /// <summary>In declared order.</summary>
@@ -53,6 +54,11 @@ public abstract record EndpointChange
     public sealed record ServiceRemoved(AppId App) : EndpointChange;
     public sealed record EndpointSet(Endpoint Endpoint) : EndpointChange;
     public sealed record EndpointRemoved(AppId App, InstanceId Instance) : EndpointChange;
+
+    /// <summary>An instance that runs and is not ready, of an app that asks for it (<see cref="DnsView.AllLabel"/>). It is no endpoint: only the view of everything shows it.</summary>
+    public sealed record StartingSet(Endpoint Endpoint) : EndpointChange;
+    public sealed record StartingRemoved(AppId App, InstanceId Instance) : EndpointChange;
+
     public sealed record NodeSet(NodeAddress Node) : EndpointChange;
     public sealed record NodeRemoved(NodeId Node) : EndpointChange;
 }
@@ -77,6 +83,8 @@ public sealed record EndpointUpdate(string Epoch, long From, long To, bool Compl
                 case EndpointChange.ServiceRemoved x: touched.Add(x.App); break;
                 case EndpointChange.EndpointSet x: touched.Add(x.Endpoint.App); break;
                 case EndpointChange.EndpointRemoved x: touched.Add(x.App); break;
+                case EndpointChange.StartingSet x: touched.Add(x.Endpoint.App); break;
+                case EndpointChange.StartingRemoved x: touched.Add(x.App); break;
                 case EndpointChange.NodeSet or EndpointChange.NodeRemoved: break;
                 default: throw new System.Diagnostics.UnreachableException($"{change}");
             }

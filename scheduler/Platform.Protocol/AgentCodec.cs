@@ -303,6 +303,8 @@ public static class AgentCodec
                 new JsonDerivedType(typeof(EndpointChange.ServiceRemoved), "serviceRemoved"),
                 new JsonDerivedType(typeof(EndpointChange.EndpointSet), "endpointSet"),
                 new JsonDerivedType(typeof(EndpointChange.EndpointRemoved), "endpointRemoved"),
+                new JsonDerivedType(typeof(EndpointChange.StartingSet), "startingSet"),
+                new JsonDerivedType(typeof(EndpointChange.StartingRemoved), "startingRemoved"),
                 new JsonDerivedType(typeof(EndpointChange.NodeSet), "nodeSet"),
                 new JsonDerivedType(typeof(EndpointChange.NodeRemoved), "nodeRemoved"),
             },

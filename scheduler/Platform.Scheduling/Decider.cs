@@ -10,6 +10,9 @@ public sealed record SchedulerSettings
     public int ServicePortMax { get; init; } = 20000;
     public int DeploymentsMax { get; init; } = 100;
 
+    /// <summary>Where apps are named in DNS: those whose names could not be told apart, or could not be names, are refused.</summary>
+    public string Domain { get; init; } = "marathon.mesos";
+
     /// <summary>Addresses that events are posted to.</summary>
     public int EventSubscribersMax { get; init; } = 100;
 
@@ -307,6 +310,7 @@ internal sealed class RootChange(ClusterState state, SchedulerSettings settings,
             if (Settle(definition, before.GetValueOrDefault(id), problems) is { } settled) after[id] = settled;
         var root = WithGroups(after.ToImmutable());
         problems.AddRange(Clashes(root));
+        problems.AddRange(NamesInUse.Problems(root.Apps, before, _set.Keys, settings.Domain));
         if (problems.Count == 0 && DeploymentPlan.HasCycle(root.Apps, root.Groups))
             problems.Add(new Problem("/dependencies", "Dependency graph has cyclic dependencies."));
         if (problems.Count > 0) return Decider.NotValid(new Refusal(RefusalFamily.ObjectNotValid, problems.ToEquatableArray()));

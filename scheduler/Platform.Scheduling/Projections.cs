@@ -31,7 +31,18 @@ public static class Projections
     /// <summary>The instance as the endpoint table shows it; null while it is not to be reached.</summary>
     public static Endpoint? EndpointOf(ClusterState state, Instance? instance)
     {
-        if (instance?.ReadyAt is not { } readyAt || !IsPublished(state, instance)) return null;
+        return instance?.ReadyAt is { } readyAt && IsPublished(state, instance) ? Shown(state, instance, readyAt) : null;
+    }
+
+    /// <summary>The instance as the table shows it while it runs and is not ready, if its app wants that; null otherwise.</summary>
+    public static Endpoint? StartingOf(ClusterState state, Instance? instance) =>
+        instance is { Goal: Goal.Run, ReadyAt: null, Phase: Phase.Running, Ending: false }
+        && DnsView.ShowsAll(state.Apps[instance.App].DefinitionOf(instance).Labels) && state.IsReachable(instance)
+            ? Shown(state, instance, instance.StartedAt ?? instance.StagedAt)
+            : null;
+
+    private static Endpoint Shown(ClusterState state, Instance instance, DateTimeOffset since)
+    {
         var definition = state.Apps[instance.App].DefinitionOf(instance);
         return new Endpoint
         {
@@ -41,7 +52,7 @@ public static class Projections
             Node = instance.Node,
             Address = state.Nodes[instance.Node].Description.Address,
             ContainerAddress = instance.ContainerAddress,
-            ReadyAt = readyAt,
+            ReadyAt = since,
             Ports = definition.Ports
                 .Select(p => new EndpointPort(p.Index, instance.HostPorts[p.Index], p.ContainerPort, p.ServicePort, p.Protocol, p.Name))
                 .ToEquatableArray(),
@@ -68,6 +79,7 @@ public static class Projections
         {
             changes.Add(new EndpointChange.ServiceSet(ServiceOf(app.Definition)));
             changes.AddRange(app.Instances.Values.Select(i => EndpointOf(state, i)).OfType<Endpoint>().Select(e => new EndpointChange.EndpointSet(e)));
+            changes.AddRange(app.Instances.Values.Select(i => StartingOf(state, i)).OfType<Endpoint>().Select(e => new EndpointChange.StartingSet(e)));
         }
         return new EndpointUpdate(state.ClusterId, 0, state.Revision, true, changes.ToEquatableArray());
     }
@@ -92,10 +104,11 @@ public static class Projections
 
     private static IEnumerable<EndpointChange> Difference(ClusterState before, InstanceId id, ClusterState after)
     {
-        var old = EndpointOf(before, before.Instance(id));
-        var now = EndpointOf(after, after.Instance(id));
-        if (old == now) yield break;
-        yield return now is not null ? new EndpointChange.EndpointSet(now) : new EndpointChange.EndpointRemoved(old!.App, id);
+        var (was, @is) = (before.Instance(id), after.Instance(id));
+        var (old, now) = (EndpointOf(before, was), EndpointOf(after, @is));
+        if (old != now) yield return now is not null ? new EndpointChange.EndpointSet(now) : new EndpointChange.EndpointRemoved(old!.App, id);
+        var (oldStarting, nowStarting) = (StartingOf(before, was), StartingOf(after, @is));
+        if (oldStarting != nowStarting) yield return nowStarting is not null ? new EndpointChange.StartingSet(nowStarting) : new EndpointChange.StartingRemoved(oldStarting!.App, id);
     }
 
     private static bool HasHttpCheck(AppDefinition app, int port) => app.HealthChecks.Any(c => c.PortIndex == port && c.Protocol

@@ -259,7 +259,7 @@ internal sealed class Checks(World world)
         foreach (var app in expected.Services.Keys.Union(actual.Services.Keys))
         {
             var (e, a) = (expected.Services.GetValueOrDefault(app), actual.Services.GetValueOrDefault(app));
-            Promise(e is not null && a is not null && e.Service == a.Service && e.Endpoints.SequenceEqual(a.Endpoints), $"{promise}, for {app}", app.Path);
+            Promise(e is not null && a is not null && e.Service == a.Service && e.Endpoints.SequenceEqual(a.Endpoints) && e.Starting.SequenceEqual(a.Starting), $"{promise}, for {app}", app.Path);
         }
         Promise(expected.Nodes.SequenceEqual(actual.Nodes), $"{promise}, for the nodes", "node");
     }

@@ -198,7 +198,7 @@ public sealed class DnsServerHostTests
         Assert.IsType<ListenResult.Listening>(host.Dns.AddListener(host.EndPoint));
         Assert.Single(host.Dns.Listeners);
 
-        using var other = new DnsServerHost(host.World.Feed, new NodeViews(), new DnsOptions { Domain = "marathon.mesos" }, NullLoggerFactory.Instance);
+        using var other = new DnsServerHost(host.World.Feed, new NodeViews(), new DnsOptions { Naming = new DnsNaming("marathon.mesos") }, NullLoggerFactory.Instance);
         var refused = Assert.IsType<ListenResult.Refused>(other.AddListener(host.EndPoint));
         Assert.Equal(SocketError.AddressAlreadyInUse, refused.Error);
         Assert.Contains(host.EndPoint.ToString(), refused.Why);
@@ -237,7 +237,7 @@ public sealed class DnsServerHostTests
     public void Strangers_get_our_zone_and_no_recursion()
     {
         var world = World.Assorted();
-        using var dns = new DnsServerHost(world.Feed, world.Views, new DnsOptions { Domain = "marathon.mesos" }, NullLoggerFactory.Instance);
+        using var dns = new DnsServerHost(world.Feed, world.Views, new DnsOptions { Naming = new DnsNaming("marathon.mesos") }, NullLoggerFactory.Instance);
         var reply = new byte[512];
         var verdict = ((IDnsFront)dns).Answer(DnsWireTests.Packet("www.example.com", DnsType.A), false, LocalNetworks.Number(IPAddress.Parse("203.0.113.1")), reply);
         Assert.Null(verdict.Forward);
@@ -265,7 +265,7 @@ public sealed class DnsServerHostTests
 
         public static async Task<Host> StartAsync(World world, TimeProvider? time = null, IPEndPoint? upstream = null, int forwardsMax = 1000, bool wait = true, int upstreamSeconds = 180)
         {
-            var options = new DnsOptions { Domain = "marathon.mesos", Upstreams = [upstream ?? new IPEndPoint(IPAddress.Loopback, 9)], ForwardsMax = forwardsMax, UpstreamTimeout = TimeSpan.FromSeconds(upstreamSeconds) };
+            var options = new DnsOptions { Naming = new DnsNaming("marathon.mesos"), Upstreams = [upstream ?? new IPEndPoint(IPAddress.Loopback, 9)], ForwardsMax = forwardsMax, UpstreamTimeout = TimeSpan.FromSeconds(upstreamSeconds) };
             var dns = new DnsServerHost(world.Feed, world.Views, options, NullLoggerFactory.Instance, time);
             var listening = Assert.IsType<ListenResult.Listening>(dns.AddListener(new IPEndPoint(IPAddress.Loopback, 0)));
             var client = new LookupClient(new LookupClientOptions(listening.EndPoint) { UseCache = false, Timeout = Suite.Patience, Retries = 0, ThrowDnsErrors = false });

@@ -1,13 +1,13 @@
 using System.Net;
 using System.Text;
 using Platform.Discovery;
+using Platform.Model;
 
 namespace Platform.Tests.Discovery;
 
 public sealed class DnsWireTests
 {
-    private static readonly DnsZone Zone = DnsZone.Build(World.Assorted().Snapshot, "marathon.mesos", [IPAddress.Loopback], DnsSchedulers.None);
-    private const int ApexLength = 5;
+    private static readonly DnsZone Zone = DnsZone.Build(World.Assorted().Snapshot, new DnsNaming("marathon.mesos"), [IPAddress.Loopback], DnsSchedulers.None);
 
     [Fact]
     public void A_query_is_read_and_its_spelling_echoed()
@@ -30,16 +30,16 @@ public sealed class DnsWireTests
     {
         var world = new World().App("/big");
         for (var i = 0; i < 100; i++) world.Up("/big", i, $"node-{i}", $"10.0.0.{i + 1}", null, World.At(0, 31000 + i));
-        var zone = DnsZone.Build(world.Snapshot, "marathon.mesos", [], DnsSchedulers.None);
+        var zone = DnsZone.Build(world.Snapshot, new DnsNaming("marathon.mesos"), [], DnsSchedulers.None);
         var packet = Packet("_big._tcp.marathon.mesos", DnsType.SRV, payload == 0 ? null : payload);
         var query = Parse(packet, out var question);
         var buffer = new byte[65535];
-        var length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), ApexLength, true, tcp: false, buffer);
+        var length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), true, tcp: false, buffer);
         Assert.InRange(length, expected - 80, expected);
         Assert.Equal(2, buffer[2] & 2); // TC
         Assert.Equal(payload == 0 ? 0 : 1, buffer[11]); // OPT only to those who sent one
 
-        length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), ApexLength, true, tcp: true, buffer);
+        length = DnsWire.Encode(packet, query, DnsAnswers.Of(zone, question, 0), true, tcp: true, buffer);
         Assert.Equal((100, 0), (buffer[7], buffer[2] & 2));
         Assert.True(length > 1232);
     }
@@ -144,7 +144,7 @@ public sealed class DnsWireTests
             foreach (var packet in packets)
             {
                 DnsWire.TryParse(packet, name, out var query);
-                DnsWire.Encode(packet, query, DnsAnswers.Of(Zone, name[..query.NameLength], query.Type, query.Class, query.Id), ApexLength, true, false, reply);
+                DnsWire.Encode(packet, query, DnsAnswers.Of(Zone, name[..query.NameLength], query.Type, query.Class, query.Id), true, false, reply);
             }
         }
     }
@@ -179,7 +179,7 @@ public sealed class DnsWireTests
                     ? DnsAnswers.Of(Zone, name.AsSpan(0, query.NameLength), query.Type, query.Class, (uint)n) : DnsAnswer.Refused;
             foreach (var tcp in new[] { false, true })
             {
-                var length = DnsWire.Encode(packet, query, answer, ApexLength, true, tcp, reply);
+                var length = DnsWire.Encode(packet, query, answer, true, tcp, reply);
                 Assert.True(length >= 12 && (tcp || length <= 1232) && (reply[2] & 0x80) != 0, $"seed {seed}, packet {n}: {Convert.ToHexString(packet)}");
                 Assert.True(query.QuestionLength == 0 || DnsWire.Scan(reply.AsSpan(0, length)) is not null, $"seed {seed}, packet {n}: {Convert.ToHexString(packet)}");
             }
@@ -210,6 +210,6 @@ public sealed class DnsWireTests
         var query = Parse(packet, out var question);
         var answer = query.Problem is { } problem ? new DnsAnswer(problem) : DnsAnswers.Of(Zone, question, 0);
         var reply = new byte[1232];
-        return reply[..DnsWire.Encode(packet, query, answer, ApexLength, false, false, reply)];
+        return reply[..DnsWire.Encode(packet, query, answer, false, false, reply)];
     }
 }

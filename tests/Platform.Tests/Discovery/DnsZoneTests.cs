@@ -7,7 +7,7 @@ namespace Platform.Tests.Discovery;
 public sealed class DnsZoneTests
 {
     private static readonly DnsSchedulers Schedulers = new(IPAddress.Parse("10.0.0.9"), [IPAddress.Parse("10.0.0.9"), IPAddress.Parse("10.0.0.8")], 8080);
-    private static readonly DnsZone Zone = DnsZone.Build(World.Assorted().Snapshot, "marathon.mesos", [IPAddress.Parse("10.0.0.53")], Schedulers);
+    private static readonly DnsZone Zone = DnsZone.Build(World.Assorted().Snapshot, new DnsNaming("marathon.mesos"), [IPAddress.Parse("10.0.0.53")], Schedulers);
 
     [Theory]
     [InlineData("web", "web")]
@@ -40,7 +40,7 @@ public sealed class DnsZoneTests
     [Fact]
     public void A_domain_of_one_label_is_its_own_zone()
     {
-        var zone = DnsZone.Build(new World().App("/a/b").Up("/a/b", 1, "n", "10.0.0.1", null, World.At(0, 31000)).Snapshot, "cluster", [IPAddress.Loopback], DnsSchedulers.None);
+        var zone = DnsZone.Build(new World().App("/a/b").Up("/a/b", 1, "n", "10.0.0.1", null, World.At(0, 31000)).Snapshot, new DnsNaming("cluster", null), [IPAddress.Loopback], DnsSchedulers.None);
         GoldenFile.Check("dns/one-label.zone", zone.ToString());
     }
 
@@ -109,14 +109,14 @@ public sealed class DnsZoneTests
     {
         var zone = DnsZone.Build(new World().App("/a/b-c").App("/c-a/b")
             .Up("/a/b-c", 1, "n-1", "10.0.0.1", null, World.At(0, 31000)).Up("/c-a/b", 2, "n-2", "10.0.0.2", null, World.At(0, 31000)).Snapshot,
-            "marathon.mesos", [], DnsSchedulers.None);
+            new DnsNaming("marathon.mesos"), [], DnsSchedulers.None);
         Assert.Equal(2, DnsAnswers.Of(zone, new DnsQuestion("b-c-a.marathon.mesos", 1, 1), 0).Count);
     }
 
     [Fact]
     public void Many_instances_keep_names_of_their_own()
     {
-        var zone = DnsZone.Build(Large(1, 5000), "marathon.mesos", [], DnsSchedulers.None);
+        var zone = DnsZone.Build(Large(1, 5000), new DnsNaming("marathon.mesos"), [], DnsSchedulers.None);
         var targets = DnsAnswers.Of(zone, new DnsQuestion("_app0._tcp.marathon.mesos", (ushort)DnsType.SRV, 1), 0).Set;
         Assert.Equal(5000, targets.Select(x => x.Target).Distinct().Count());
     }
@@ -128,7 +128,7 @@ public sealed class DnsZoneTests
     public void A_change_of_one_endpoint_costs_the_same_in_a_zone_of_any_size(int apps)
     {
         var world = new World();
-        var zone = DnsZone.Build(world.Apply(LargeChanges(apps, 10)).Snapshot, "marathon.mesos", [], DnsSchedulers.None);
+        var zone = DnsZone.Build(world.Apply(LargeChanges(apps, 10)).Snapshot, new DnsNaming("marathon.mesos"), [], DnsSchedulers.None);
         world.Down("/app7", 70);
         var app = AppId.Parse("/app7");
         zone.Next(world.Snapshot, world.Snapshot.Cursor, [app], [], DnsSchedulers.None);
@@ -142,7 +142,7 @@ public sealed class DnsZoneTests
     {
         var random = new Random(42);
         var world = new World().Node("n-1", "10.0.0.1");
-        var zone = DnsZone.Build(world.Snapshot, "marathon.mesos", [IPAddress.Loopback], DnsSchedulers.None);
+        var zone = DnsZone.Build(world.Snapshot, new DnsNaming("marathon.mesos"), [IPAddress.Loopback], DnsSchedulers.None);
         var touched = new HashSet<AppId>();
         for (var i = 0; i < 1000; i++)
         {
@@ -160,7 +160,7 @@ public sealed class DnsZoneTests
             if (random.Next(3) == 0) continue;
             zone = zone.Next(world.Snapshot, world.Snapshot.Cursor, touched, [IPAddress.Loopback], DnsSchedulers.None);
             touched.Clear();
-            Assert.Equal(DnsZone.Build(world.Snapshot, "marathon.mesos", [IPAddress.Loopback], DnsSchedulers.None).ToString(), zone.ToString());
+            Assert.Equal(DnsZone.Build(world.Snapshot, new DnsNaming("marathon.mesos"), [IPAddress.Loopback], DnsSchedulers.None).ToString(), zone.ToString());
         }
     }
 

@@ -19,11 +19,11 @@ feed.Apply(new EndpointUpdate("bench", 0, 1, true, Changes(apps).ToEquatableArra
 if (args[0] == "zone")
 {
     Console.WriteLine("$ORIGIN .");
-    foreach (var line in DnsZone.Build(feed.Current, domain, [IPAddress.Loopback], DnsSchedulers.None).ToString().Split('\n'))
+    foreach (var line in DnsZone.Build(feed.Current, new DnsNaming(domain), [IPAddress.Loopback], DnsSchedulers.None).ToString().Split('\n'))
         if (!line.EndsWith("; empty", StringComparison.Ordinal)) Console.WriteLine(line);
     return 0;
 }
-using var host = new DnsServerHost(feed, new NodeViews(), new DnsOptions { Domain = domain }, NullLoggerFactory.Instance);
+using var host = new DnsServerHost(feed, new NodeViews(), new DnsOptions { Naming = new DnsNaming(domain) }, NullLoggerFactory.Instance);
 if (host.AddListener(IPEndPoint.Parse(args[2])) is ListenResult.Refused refused)
 {
     Console.Error.WriteLine(refused.Why);
@@ -31,7 +31,7 @@ if (host.AddListener(IPEndPoint.Parse(args[2])) is ListenResult.Refused refused)
 }
 using var stopping = new CancellationTokenSource();
 var running = host.RunAsync(stopping.Token);
-while (host.ZoneText is null) await Task.Delay(10);
+while (host.Zone is null) await Task.Delay(10);
 Console.WriteLine("ready");
 long allocated = 0, queries = 0;
 while (Console.ReadLine() is { } line)

@@ -1,9 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
-using Platform.Model;
 
-namespace Platform.Discovery;
+namespace Platform.Model;
 
 /// <summary>
 /// How ids become DNS labels: Mesos-DNS's rules, so that names in the field keep resolving (reference/discovery.md 1.2, 1.3).
@@ -13,6 +12,14 @@ public static class DnsNames
 {
     public const int LabelLengthMax = 63;
     public const int NameLengthMax = 253;
+
+    /// <summary>The longest label of an app or a port: SRV names put an underscore before it.</summary>
+    public const int ServiceLabelLengthMax = LabelLengthMax - 1;
+
+    /// <summary>
+    /// Leaves room for the longest names in front of a domain: <c>_port._app._tcp.</c> with labels of full length, and its first label's twin.
+    /// </summary>
+    public const int DomainLengthMax = 108;
 
     /// <summary>Mesos-DNS's alphabet for hashes: easy to read aloud.</summary>
     private const string ZBase32 = "ybndrfg8ejkmcpqxot1uwisza345h769";
@@ -72,6 +79,19 @@ public static class DnsNames
         }
         return new string(name);
     }
+
+    /// <summary>Whether a dotted name, put before the domain, means something of the zone's own: the revision, or where the domain is the zone, its servers and twins.</summary>
+    public static bool IsReserved(string dotted, string domain)
+    {
+        if (dotted == "revision") return true;
+        if (ZoneOf(domain) != domain) return false;
+        var last = dotted[(dotted.LastIndexOf('.') + 1)..];
+        return last is "slave" or "containerip" or "all" or "group" or "leader" or "master" or "ns1"
+            || (last.StartsWith("master", StringComparison.Ordinal) && last.AsSpan(6).IndexOfAnyExceptInRange('0', '9') < 0);
+    }
+
+    /// <summary>The zone that a domain lies in: <c>mesos</c> for <c>marathon.mesos</c>.</summary>
+    public static string ZoneOf(string domain) => domain.IndexOf('.', StringComparison.Ordinal) is > 0 and var dot ? domain[(dot + 1)..] : domain;
 
     /// <summary>The uncompressed wire form of a canonical name.</summary>
     public static byte[] ToWire(string name)
