@@ -106,7 +106,8 @@ public static class Decider
         {
             if (IdOf(write, out var id) is { } nameless)
             {
-                Note(nameless.Refusal, index);
+                // All that is wrong with it is told, not only its name.
+                Note(AppReader.Create(write.Body) is ReadResult.Refused all ? all.Refusal : nameless.Refusal, index);
                 continue;
             }
             var existing = change.State.App(id) is { IsPod: false } there ? there.Definition : null;
@@ -133,7 +134,8 @@ public static class Decider
         void Note(Refusal refusal, int index)
         {
             if (refusal.Family == RefusalFamily.InvalidJson) family = RefusalFamily.InvalidJson; // it hides the other family (contract 1.2)
-            problems.AddRange(x.Apps.Count == 1 ? refusal.Problems : refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path}" }));
+            // An app whose id the URL says is the whole body; the others are items of an array.
+            problems.AddRange(x.Apps[index].Id is not null ? refusal.Problems : refusal.Problems.Select(p => p with { Path = $"/({index}){p.Path.TrimEnd('/')}" }));
         }
     }
 

@@ -93,15 +93,8 @@ public sealed class TaskFieldTests(OnePlatform one) : IClassFixture<OnePlatform>
     public async Task A_check_over_tls_takes_any_certificate(string protocol)
     {
         var id = $"/tls-{protocol.ToLowerInvariant().Replace('_', '-')}";
-        using var keys = new Keys();
-        var app = Apps.Web(id).WithCheck(new JsonObject { ["protocol"] = protocol, ["path"] = "/", ["portIndex"] = 0, ["delaySeconds"] = 0 });
-        app["cmd"] = $"exec /usr/bin/openssl s_server -accept {Apps.ContainerPort} -key /keys/key.pem -cert /keys/cert.pem -www";
-        app["container"]!["volumes"] = new JsonArray(
-        [
-            .. new[] { ("/usr", "/usr"), ("/lib", "/usr/lib"), ("/lib64", "/usr/lib64"), ("/etc/ssl", "/etc/ssl"), ("/keys", keys.Path) }
-                .Where(x => Directory.Exists(x.Item2))
-                .Select(x => (JsonNode)new JsonObject { ["containerPath"] = x.Item1, ["hostPath"] = x.Item2, ["mode"] = "RO" }),
-        ]);
+        using var server = new TlsServer();
+        var app = server.Answer(Apps.Web(id)).WithCheck(new JsonObject { ["protocol"] = protocol, ["path"] = "/", ["portIndex"] = 0, ["delaySeconds"] = 0 });
         await Platform.Api.CreateAsync(app);
         Assert.Equal((1, 1, 0), await Platform.Api.ReadyAsync(id) is var view ? (view.Running, view.Healthy, view.Unhealthy) : default);
         await Platform.Api.DeleteAsync($"/v2/apps{id}");
@@ -142,22 +135,4 @@ public sealed class TaskFieldTests(OnePlatform one) : IClassFixture<OnePlatform>
 
     private async Task<string> LimitsAsync(string id) =>
         (await Command.DockerAsync("inspect", "--format", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", Assert.Single(await Platform.Api.TasksAsync(id)).Container)).Trim();
-
-    /// <summary>A key and the certificate it signed for itself.</summary>
-    private sealed class Keys : IDisposable
-    {
-        public Keys()
-        {
-            using var key = System.Security.Cryptography.RSA.Create(2048);
-            var request = new System.Security.Cryptography.X509Certificates.CertificateRequest(
-                "CN=nobody.knows", key, System.Security.Cryptography.HashAlgorithmName.SHA256, System.Security.Cryptography.RSASignaturePadding.Pkcs1);
-            using var certificate = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
-            File.WriteAllText(System.IO.Path.Combine(Path, "cert.pem"), certificate.ExportCertificatePem());
-            File.WriteAllText(System.IO.Path.Combine(Path, "key.pem"), key.ExportPkcs8PrivateKeyPem());
-        }
-
-        public string Path { get; } = Directory.CreateTempSubdirectory("platform-ft-keys-").FullName;
-
-        public void Dispose() => Directory.Delete(Path, recursive: true);
-    }
 }

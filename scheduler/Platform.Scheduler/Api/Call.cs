@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -71,7 +72,8 @@ internal sealed class Call(HttpContext http, string[] segments, Flags flags, Clu
 
     public Flags Flags => flags;
     public Precondition Precondition { get; init; } = Precondition.None;
-    public ClusterView View => view;
+    /// <summary>How far a pull or a fetch is, is our own addition to tasks.</summary>
+    public ClusterView View => ContractOnly ? view with { Details = ImmutableDictionary<InstanceId, string>.Empty } : view;
     public ApiOptions Options => options;
     public IQueryCollection Query => http.Request.Query;
     public string Method { get; } = HttpMethods.IsHead(http.Request.Method) ? HttpMethods.Get : http.Request.Method;

@@ -1,3 +1,4 @@
+using Platform.Model;
 using static Platform.Scheduler.Api.Route;
 
 namespace Platform.Scheduler.Api;
@@ -19,7 +20,7 @@ public sealed partial class RestApi
     [
         Get("/v2/apps", "Apps, all or those that match", _apps.List) with { Query = ["id", "cmd", "label", "embed"], Statuses = [200, 422] },
         Post("/v2/apps", "Create an app", (call, _) => _apps.CreateAsync(call))
-            with { Query = ["force", "dryRun"], Body = "App", Statuses = [201, 400, 403, 409, 412, 413, 422] },
+            with { Query = ["force", "dryRun"], Body = "App", Statuses = [200, 201, 400, 403, 409, 412, 413, 422] },
         Put("/v2/apps", "Write several apps in one deployment; those that are not there are created", (call, _) => _apps.WriteAllAsync(call, patch: false))
             with { Query = ["force", "partialUpdate", "dryRun"], Body = "Apps", Statuses = [200, 400, 403, 404, 409, 412, 413, 422] },
         Patch("/v2/apps", "Change several apps in one deployment", (call, _) => _apps.WriteAllAsync(call, patch: true))
@@ -77,7 +78,18 @@ public sealed partial class RestApi
             with { Query = ["force", "dryRun"], Statuses = [200, 202, 403, 404, 409, 412] },
     ];
 
-    private IEnumerable<Route> GroupRoutes() => [.. GroupRoutesAt("/v2/groups"), .. GroupRoutesAt("/v2/groups/{id...}")];
+    /// <summary>The root is always there, and never one of the top level.</summary>
+    private IEnumerable<Route> GroupRoutes() =>
+    [
+        .. GroupRoutesAt("/v2/groups").Select(r => r with { Statuses = r.Statuses.Where(s => IsOfRoot(r, s)).ToEquatableArray() }), .. GroupRoutesAt("/v2/groups/{id...}"),
+    ];
+
+    private static bool IsOfRoot(Route route, int status) => (route.Method, status) switch
+    {
+        (_, 404) => route.Path.EndsWith("{version}", StringComparison.Ordinal), // there was no such version
+        ("PATCH", 200 or 412) or ("DELETE", 403) => false, // whatever else runs is in the way of deleting all
+        _ => true,
+    };
 
     /// <summary>The root, or a group within it.</summary>
     private IEnumerable<Route> GroupRoutesAt(string path) =>
@@ -90,7 +102,7 @@ public sealed partial class RestApi
         Post(path, "Create a group", (call, at) => _groups.WriteAsync(call, at.Id, mayExist: false))
             with { Query = ["force", "dryRun"], Body = "GroupUpdate", Statuses = [200, 201, 400, 403, 409, 412, 413, 422] },
         Put(path, "Write a group: its structure, a version to go back to, or a factor to scale by", (call, at) => _groups.WriteAsync(call, at.Id, mayExist: true))
-            with { Query = ["force", "dryRun"], Body = "GroupUpdate", Statuses = [200, 201, 400, 403, 404, 409, 412, 413, 422] },
+            with { Query = ["force", "dryRun"], Body = "GroupUpdate", Statuses = [200, 400, 403, 409, 412, 413, 422] },
         Patch(path, "Change whether a top-level group enforces its role", (call, at) => _groups.PatchAsync(call, at.Id))
             with { Body = "GroupPatch", Statuses = [200, 400, 404, 412, 413, 422] },
         Delete(path, "Remove a group and all that is in it", (call, at) => _groups.DeleteAsync(call, at.Id))
@@ -111,7 +123,7 @@ public sealed partial class RestApi
         Get("/v2/deployments/records/{deployment}", "One that has ended", (call, at) => DeploymentRecordsEndpoints.Get(call, at.Word))
             with { Statuses = [200, 404] },
         Delete("/v2/deployments/{deployment}", "Undo a deployment; with force only end it", (call, at) => _deployments.CancelAsync(call, at.Word))
-            with { Query = ["force"], Statuses = [200, 202, 403, 404, 409] },
+            with { Query = ["force"], Statuses = [200, 202, 404] },
     ];
 
     private IEnumerable<Route> QueueRoutes() =>

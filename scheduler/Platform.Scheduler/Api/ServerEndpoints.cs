@@ -136,6 +136,7 @@ internal sealed class ServerEndpoints(SchedulerMeters meters)
         writer.WriteString("executor", "//cmd");
         writer.WriteStartArray("features");
         writer.WriteStringValue("task_killing"); // that a task is being killed is a state of its own
+        writer.WriteStringValue("secrets");
         writer.WriteEndArray();
         writer.WriteString("framework_name", "marathon");
         writer.WriteBoolean("ha", false);

@@ -23,10 +23,10 @@ internal sealed class EventStream : IAsyncDisposable
         get { lock (_events) return [.. _events]; }
     }
 
-    public static async Task<EventStream> AttachAsync(int apiPort)
+    public static async Task<EventStream> AttachAsync(int apiPort, string query = "")
     {
         var http = new HttpClient { Timeout = Timeout.InfiniteTimeSpan };
-        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{apiPort}/v2/events");
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{apiPort}/v2/events{query}");
         request.Headers.Accept.ParseAdd("text/event-stream");
         var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         response.EnsureSuccessStatusCode();

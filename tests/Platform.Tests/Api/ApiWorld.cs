@@ -86,7 +86,7 @@ internal sealed class ApiWorld : IAsyncDisposable
     public SecretVault Secrets { get; }
     public string Folder => _directory.FullName;
     public ConcurrentQueue<Folded> Published { get; } = new();
-    public HttpClient Http { get; } = new();
+    public HttpClient Http { get; } = new(new SocketsHttpHandler { AllowAutoRedirect = false });
     public ClusterState State => Loop.Current.State;
     public MoodyLog Log => _log;
     public string Authority => Http.BaseAddress!.Authority;
@@ -277,19 +277,35 @@ internal sealed class Transcript(ApiWorld world)
     private static readonly string[] Noted = ["Location", "Marathon-Deployment-Id", "Allow", "Retry-After", "ETag", "Content-Type"];
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>Longer bodies of requests are told by their length.</summary>
+    private const int BodyMax = 1000;
+
     private readonly StringBuilder _text = new();
 
-    public async Task<Heard> NoteAsync(string method, string path, string? body = null, string? accept = "*/*")
+    /// <param name="showBody">False where it tells of this moment, or of this machine.</param>
+    public async Task<Heard> NoteAsync(string method, string path, string? body = null, string? accept = "*/*", string? contentType = "application/json", bool showBody = true,
+        params (string Name, string Value)[] headers)
     {
-        var heard = await world.SendAsync(new HttpMethod(method), path, body, accept);
+        var heard = await world.SendAsync(new HttpMethod(method), path, body, accept, contentType, headers);
         _text.Append("> ").Append(method).Append(' ').AppendLine(path);
-        if (body is not null) _text.AppendLine(body);
+        foreach (var (name, value) in headers) _text.AppendLine($"{name}: {(name == "If-Modified-Since" ? "(Last-Modified)" : value)}");
+        if (body is not null) _text.AppendLine(body.Length > BodyMax ? $"({body.Length} bytes)" : body);
         _text.Append("< ").AppendLine($"{(int)heard.Status}");
+        heard = heard with { Body = showBody ? heard.Body.Replace(world.Authority, "HOST", StringComparison.Ordinal) : "" };
         foreach (var name in Noted)
             if (heard.Header(name) is { } value) _text.Append("< ").Append(name).Append(": ").AppendLine(value.Replace(world.Authority, "HOST", StringComparison.Ordinal));
         if (heard.Body.Length > 0) _text.AppendLine(IsJson(heard) ? heard.Json.ToJsonString(Indented) : heard.Body.TrimEnd('\n').Replace("\t", "<TAB>", StringComparison.Ordinal));
         _text.AppendLine();
         return heard;
+    }
+
+    /// <summary>Only how it begins: it has no end.</summary>
+    public async Task NoteStreamAsync(string path)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.Accept.ParseAdd("text/event-stream");
+        using var response = await world.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        _text.AppendLine($"> GET {path}\n< {(int)response.StatusCode}\n< Content-Type: {response.Content.Headers.ContentType}\n");
     }
 
     public void Check(string name) => Golden.Check($"api/{name}.txt", _text.ToString());

@@ -162,7 +162,7 @@ public sealed class OperationsTests
         world.Http.DefaultRequestHeaders.Authorization = new("Basic", Convert.ToBase64String("admin:hidden"u8));
         var info = (await world.GetAsync("/v2/info")).Must(HttpStatusCode.OK);
         Assert.DoesNotContain("hidden", info.Body, StringComparison.Ordinal);
-        Assert.Equal(["task_killing"], info.Json["marathon_config"]!["features"]!.AsArray().Select(f => f!.GetValue<string>()));
+        Assert.Equal(["task_killing", "secrets"], info.Json["marathon_config"]!["features"]!.AsArray().Select(f => f!.GetValue<string>()));
         Assert.Equal("http://scheduler.example:8080/ui/", info.Json["marathon_config"]!["webui_url"]!.GetValue<string>());
         Assert.Equal(world.Http.BaseAddress!.Port, info.Json["http_config"]!["http_port"]!.GetValue<int>());
         Assert.Equal("http_callback", info.Json["event_subscriber"]!["type"]!.GetValue<string>());

@@ -296,7 +296,7 @@ public sealed class DnsServerHostTests
     /// <summary>A name server that says what the test tells it, by UDP and TCP on one port.</summary>
     private sealed class FakeUpstream : IAsyncDisposable
     {
-        private readonly TcpListener _tcp = new(IPAddress.Loopback, 0);
+        private readonly TcpListener _tcp;
         private readonly UdpClient _udp;
         private readonly Func<byte[], bool, byte[][]> _answer;
         private readonly Task? _hold;
@@ -309,9 +309,8 @@ public sealed class DnsServerHostTests
         {
             _answer = answer;
             _hold = hold;
-            _tcp.Start();
+            (_tcp, _udp) = OnePort();
             EndPoint = (IPEndPoint)_tcp.LocalEndpoint;
-            _udp = new UdpClient(EndPoint);
             _serving = Task.WhenAll(ServeUdpAsync(), ServeTcpAsync());
         }
 
@@ -333,6 +332,24 @@ public sealed class DnsServerHostTests
             _tcp.Dispose();
             await _serving;
             _closing.Dispose();
+        }
+
+        /// <summary>A port that is free for TCP may be somebody's for UDP: then another.</summary>
+        private static (TcpListener Tcp, UdpClient Udp) OnePort()
+        {
+            for (var tries = 1; ; tries++)
+            {
+                var tcp = new TcpListener(IPAddress.Loopback, 0);
+                tcp.Start();
+                try
+                {
+                    return (tcp, new UdpClient((IPEndPoint)tcp.LocalEndpoint));
+                }
+                catch (SocketException) when (tries < 100)
+                {
+                    tcp.Dispose();
+                }
+            }
         }
 
         private async Task ServeUdpAsync()

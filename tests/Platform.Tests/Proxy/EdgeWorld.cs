@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -55,12 +56,26 @@ internal sealed class EdgeWorld : IAsyncDisposable
         _stopping.Dispose();
     }
 
-    /// <summary>A port nothing listens on at this moment.</summary>
+    private static readonly ConcurrentDictionary<int, bool> Given = [];
+
+    /// <summary>A port nothing listens on: below those that the kernel gives to whoever asks for any, and never given twice.</summary>
     public static int FreePort()
     {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+        for (var tries = 0; tries < 1000; tries++)
+        {
+            var port = Random.Shared.Next(20_000, 32_000);
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            try
+            {
+                socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
+                if (Given.TryAdd(port, true)) return port;
+            }
+            catch (SocketException)
+            {
+                // somebody's: another
+            }
+        }
+        throw new InvalidOperationException("no free port between 20000 and 32000");
     }
 
     /// <summary>Deploys an app with one port; returns its service port once the proxy listens on it.</summary>
