@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/lib/docker.sh
 . tests/lib/platform.sh
 . tests/lib/consul.sh
+. tests/lib/netns.sh
 
 PARTS=("$@")
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(unit functional simulation quickstart)
@@ -38,7 +39,7 @@ needs_docker() { wants functional || wants quickstart; }
 prepare() {
   title "Preparing"
   if needs_docker; then
-    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss procps=ps wrk=wrk nghttp2-client=h2load \
+    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load \
       openssl=openssl nodejs=node npm=npm busybox-static=busybox python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."
@@ -107,6 +108,7 @@ check() {
 left_behind() {
   docker ps -a --filter label=platform.cluster --format 'container {{.Names}} {{.Label "platform.node"}}' | awk '$3 ~ /^(ft|quickstart)-[0-9]/'
   docker network ls --filter label=platform.cluster --format 'network {{.Name}} {{.Label "platform.node"}}' | awk '$3 ~ /^(ft|quickstart)-[0-9]/'
+  machines_left pft
 }
 
 nothing_is_left_behind() {

@@ -68,6 +68,13 @@ public sealed partial record ClusterState
     /// <summary>Counted, for the same reason.</summary>
     public int DrainingNodes { get; init; }
 
+    /// <summary>Counted, for the same reason.</summary>
+    public int MovedNodes { get; init; }
+
+    /// <summary>Its ports are published on an address that its node has no more: it serves, at most, its own machine, and has to be made anew.</summary>
+    public bool IsStranded(Instance instance) => MovedNodes > 0 && instance.PlacedAddress is { } placed && Nodes.TryGetValue(instance.Node, out var node) && node.Moved
+        && placed != node.Description.Address && Apps[instance.App].DefinitionOf(instance).Network == NetworkMode.Bridge;
+
     public bool IsDraining(NodeId id) => DrainingNodes > 0 && Nodes.TryGetValue(id, out var node) && node.Drain is not null;
 
     public bool IsReachable(Instance instance) => LostNodes == 0 || Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
@@ -168,6 +175,10 @@ public sealed record Instance
     public required AppVersion Version { get; init; }
 
     public required NodeId Node { get; init; }
+
+    /// <summary>Its node's when it was placed: where a container's ports are published, whatever the node is called later. Null from versions that did not say.</summary>
+    public string? PlacedAddress { get; init; }
+
     public required EquatableArray<int> HostPorts { get; init; }
     public required Resources Resources { get; init; }
     public required DateTimeOffset StagedAt { get; init; }
@@ -218,6 +229,10 @@ public sealed record Node
 
     /// <summary>Where the search for a free task port begins: a port is re-used as late as possible, so that a stale address meets nobody.</summary>
     public int NextPort { get; init; }
+
+    /// <summary>It has had another address before: it ran alone, and then others joined, or its network is another.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Moved { get; init; }
 
     /// <summary>Its instances are moving elsewhere, and no other comes; null = it takes what fits.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]

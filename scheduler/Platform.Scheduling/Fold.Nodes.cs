@@ -27,6 +27,7 @@ public sealed partial record ClusterState
             Admissions = Admissions.Remove(x.Node),
             LostNodes = node.LostAt is null ? LostNodes : LostNodes - 1,
             DrainingNodes = node.Drain is null ? DrainingNodes : DrainingNodes - 1,
+            MovedNodes = node.Moved ? MovedNodes - 1 : MovedNodes,
         }
         : this;
 

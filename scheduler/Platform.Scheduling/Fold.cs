@@ -103,7 +103,7 @@ public sealed partial record ClusterState
         var instance = new Instance
         {
             Id = x.Instance, Serial = x.Serial, App = x.App, Version = x.Version, Node = x.Node,
-            HostPorts = x.HostPorts, Resources = x.Resources, StagedAt = x.At,
+            PlacedAddress = Nodes[x.Node].Description.Address, HostPorts = x.HostPorts, Resources = x.Resources, StagedAt = x.At,
             AwaitsReadiness = !app.Definition.ReadinessChecks.IsEmpty && DeploymentsOf(x.App).Any(),
         };
         var node = Nodes[x.Node];
@@ -192,13 +192,19 @@ public sealed partial record ClusterState
         };
     }
 
-    private ClusterState Join(SchedulerEvent.NodeJoined x) => this with
+    private ClusterState Join(SchedulerEvent.NodeJoined x)
     {
-        Nodes = Nodes.SetItem(x.Node.Id, Nodes.TryGetValue(x.Node.Id, out var known)
-            ? known with { Description = x.Node, LostAt = null }
-            : new Node { Description = x.Node, NextPort = x.Node.TaskPortMin }),
-        LostNodes = known?.LostAt is null ? LostNodes : LostNodes - 1,
-    };
+        Nodes.TryGetValue(x.Node.Id, out var known);
+        var moves = known is { Moved: false } && known.Description.Address != x.Node.Address;
+        return this with
+        {
+            Nodes = Nodes.SetItem(x.Node.Id, known is null
+                ? new Node { Description = x.Node, NextPort = x.Node.TaskPortMin }
+                : known with { Description = x.Node, LostAt = null, Moved = known.Moved || moves }),
+            LostNodes = known?.LostAt is null ? LostNodes : LostNodes - 1,
+            MovedNodes = moves ? MovedNodes + 1 : MovedNodes,
+        };
+    }
 
     private ClusterState WithApp(AppId id, Func<AppState, AppState> change) =>
         Apps.TryGetValue(id, out var app) ? this with { Apps = Apps.SetItem(id, change(app)) } : this;

@@ -50,7 +50,7 @@ public static class Projections
             App = instance.App,
             Version = instance.Version,
             Node = instance.Node,
-            Address = state.Nodes[instance.Node].Description.Address,
+            Address = state.IsStranded(instance) ? instance.PlacedAddress! : state.Nodes[instance.Node].Description.Address,
             ContainerAddress = instance.ContainerAddress,
             ReadyAt = since,
             Ports = definition.Ports

@@ -30,7 +30,7 @@ public static class Rollout
         // Without its deployment a restart stops half way: whoever cancels one wants that (contract 5.4). What runs too much or too little is evened out.
         var leaving = Leaving(state, active);
         var restarts = active.Exists(i => !app.IsCurrent(i)) && state.DeploymentsOf(app.Definition.Id).Any();
-        // A drained node's instances are replaced like those of an old version. Residents are not: their successors would need the volumes they leave behind.
+        // A drained node's instances, and those that others cannot reach, are replaced like those of an old version. Residents are not: their successors would need the volumes they leave behind.
         var old = active.Where(i => restarts && !app.IsCurrent(i) || !app.Definition.IsResident && leaving.Contains(i.Id)).ToList();
         if (old.Count > 0) return Replace(state, app, active, old, wanted, live.Count);
         var step = Scale(state, app, active, wanted, live.Count);
@@ -38,7 +38,7 @@ public static class Rollout
     }
 
     private static HashSet<InstanceId> Leaving(ClusterState state, List<Instance> active) =>
-        state.DrainingNodes == 0 ? [] : active.Where(i => state.IsDraining(i.Node)).Select(i => i.Id).ToHashSet();
+        state.DrainingNodes == 0 && state.MovedNodes == 0 ? [] : active.Where(i => state.IsDraining(i.Node) || state.IsStranded(i)).Select(i => i.Id).ToHashSet();
 
     /// <summary>Of those that leave and cannot be replaced, as many as the app can do without.</summary>
     private static EquatableArray<InstanceId> Spared(ClusterState state, AppState app, List<Instance> active, HashSet<InstanceId> leaving, int wanted)

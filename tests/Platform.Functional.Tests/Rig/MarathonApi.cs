@@ -72,6 +72,13 @@ internal sealed class MarathonApi(Uri door) : IDisposable
     public Task<AppView> ReadyAsync(string id, double seconds = Eventually.Patience) => Eventually.GetAsync(
         $"{id} is ready and its deployment has ended", () => AppAsync(id), x => x.Ready == x.Instances && x.Staged == 0 && !x.Deploying, seconds);
 
+    /// <summary>Those that run when all is as it is wanted.</summary>
+    public async Task<TaskView[]> ReadyTasksAsync(string id, double seconds = 90)
+    {
+        await ReadyAsync(id, seconds);
+        return await TasksAsync(id);
+    }
+
     /// <summary>The app is unknown at once; gone it is when its last task has ended too.</summary>
     public async Task GoneAsync(string id, double seconds = Eventually.Patience)
     {

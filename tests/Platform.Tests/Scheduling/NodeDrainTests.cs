@@ -189,6 +189,32 @@ public sealed class NodeDrainTests
         Assert.True(world.Brain.Contacts[NodeId.Parse("n1")].Connected);
     }
 
+    /// <summary>A machine that ran alone published its containers' ports on its own bridge; when others join it has a real address, and they are made anew.</summary>
+    [Fact]
+    public void Containers_of_a_node_that_has_another_address_are_replaced_one_after_the_other_and_processes_are_not()
+    {
+        var world = World.With(nodes: 1);
+        world.App("/boxed", 3, with: a => a with
+        {
+            PortDefinitions = default, UpgradeStrategy = new UpgradeStrategy(1, 0), Network = NetworkMode.Bridge,
+            Container = new Container { Type = ContainerType.Docker, Image = "i", PortMappings = [new PortMapping(80, 0, 0, "tcp", null, EquatableMap.Empty)] },
+        });
+        world.App("/plain", 2).Settle();
+        var before = world.InstancesOf("/plain").Select(i => i.Id).ToList();
+        var boxed = world.InstancesOf("/boxed").Select(i => i.Id).ToList();
+        var node = world.Nodes["n1"];
+        var old = node.Description.Address;
+        node.Description = node.Description with { Address = "192.0.2.7" };
+        world.Connect("n1");
+        Assert.All(world.InstancesOf("/boxed").Take(3), i => Assert.Equal(old, Projections.EndpointOf(world.State, i)!.Address));
+        Assert.All(world.InstancesOf("/plain"), i => Assert.Equal("192.0.2.7", Projections.EndpointOf(world.State, i)!.Address));
+        Assert.Equal(3, FewestReady(world, "/boxed"));
+        Assert.Equal(3, world.ReadyOf("/boxed").Count);
+        Assert.DoesNotContain(world.InstancesOf("/boxed"), i => boxed.Contains(i.Id));
+        Assert.All(world.InstancesOf("/boxed"), i => Assert.Equal("192.0.2.7", Projections.EndpointOf(world.State, i)!.Address));
+        Assert.Equal(before, world.InstancesOf("/plain").Select(i => i.Id));
+    }
+
     [Fact]
     public void A_node_that_is_lost_while_it_is_drained_stays_drained_when_it_returns()
     {

@@ -1,4 +1,5 @@
-// Propagation API DNS KV EDGE ENDPOINTS-DIRECTORY CHANGES: see propagation.sh.
+// Propagation API DNS KV EDGE ENDPOINTS-DIRECTORY CHANGES: see propagation.sh. With commas between, each of DNS to DIRECTORY is one for each node: see
+// propagation-nodes.sh; then a change counts as visible when the last node shows it, and its beginning is the node's: the probe that succeeded.
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Propagation;
@@ -9,13 +10,15 @@ var (api, dns, kv, edge, directory, changes) = (args[0], args[1], args[2], args[
 using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
 using var stop = new CancellationTokenSource();
 await using var ready = await ReadyEvents.FollowAsync(api, stop.Token);
-using var dnsView = new SrvQuery(dns, $"_{App}._tcp.marathon.mesos");
+var queries = dns.Split(',').Select(d => new SrvQuery(d, $"_{App}._tcp.marathon.mesos")).ToList();
+var nodes = queries.Count;
+var pause = TimeSpan.FromMilliseconds(nodes == 1 ? 1 : 5); // what looks must not be what is measured
 View[] views =
 [
-    new("DNS", dnsView.PortsAsync),
-    new("KV", () => TextAsync(new Uri($"http://{kv}/v1/kv/platform/services/{App}?recurse"), null)),
-    new("file", () => Task.FromResult(FileText(directory))),
-    new("proxy", () => TextAsync(new Uri($"http://{edge}/index.html"), $"{App}.marathon.mesos")),
+    .. queries.Select((q, i) => new View("DNS", i, pause, q.PortsAsync)),
+    .. kv.Split(',').Select((k, i) => new View("KV", i, pause, () => TextAsync(new Uri($"http://{k}/v1/kv/platform/services/{App}?recurse"), null))),
+    .. directory.Split(',').Select((d, i) => new View("file", i, pause, () => Task.FromResult(FileText(d)))),
+    .. edge.Split(',').Select((e, i) => new View("proxy", i, pause, () => TextAsync(new Uri($"http://{e}/index.html"), $"{App}.marathon.mesos"))),
 ];
 
 await SendAsync(HttpMethod.Put, $$"""
@@ -28,21 +31,34 @@ for (var i = 0; i < changes; i++)
 {
     await ScaleAsync(1);
     var task = await ready.NextAsync(TimeSpan.FromSeconds(30));
+    if (nodes > 1) task = task with { ReadyAt = await FirstSuccessAsync() };
     foreach (var view in views) await view.SeesAsync(task, TimeSpan.FromSeconds(10));
     await ScaleAsync(0);
     foreach (var view in views) await view.LosesAsync(task, TimeSpan.FromSeconds(30));
 }
 await stop.CancelAsync();
 
-Console.WriteLine($"endpoint ready → visible, {changes} changes, milliseconds");
+foreach (var query in queries) query.Dispose();
+
+Console.WriteLine(nodes == 1 ? $"endpoint ready → visible, {changes} changes, milliseconds" : $"probe succeeded on its node → visible on every one of {nodes} nodes, {changes} changes, milliseconds");
 Console.WriteLine($"  {"view",-6} {"median",8} {"p99",8} {"max",8} {"looks/s",9}");
-foreach (var view in views)
-{
-    var sorted = view.DelaysMs.Order().ToArray();
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-        $"  {view.Name,-6} {At(sorted, 0.5),8:F1} {At(sorted, 0.99),8:F1} {sorted[^1],8:F1} {view.LooksPerSecond,9:F0}"));
-}
+foreach (var kind in views.GroupBy(v => v.Name))
+    Print(kind.Key, Enumerable.Range(0, changes).Select(i => kind.Max(v => v.DelaysMs[i])), kind.Sum(v => v.LooksPerSecond));
+if (nodes > 1) Print("all", Enumerable.Range(0, changes).Select(i => views.Max(v => v.DelaysMs[i])), views.Sum(v => v.LooksPerSecond));
 return 0;
+
+static void Print(string name, IEnumerable<double> delaysMs, double looksPerSecond)
+{
+    var sorted = delaysMs.Order().ToArray();
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {name,-6} {At(sorted, 0.5),8:F1} {At(sorted, 0.99),8:F1} {sorted[^1],8:F1} {looksPerSecond,9:F0}"));
+}
+
+// By the node's own clock, which is the machine's: whole milliseconds.
+async Task<DateTimeOffset> FirstSuccessAsync()
+{
+    var tasks = JsonNode.Parse(await http.GetStringAsync(new Uri($"http://{api}/v2/apps/{App}/tasks")))!["tasks"]!.AsArray();
+    return DateTimeOffset.Parse(tasks.Single()!["healthCheckResults"]![0]!["firstSuccess"]!.GetValue<string>(), CultureInfo.InvariantCulture);
+}
 
 static double At(double[] sorted, double share) => sorted[Math.Min(sorted.Length - 1, (int)Math.Ceiling(share * sorted.Length) - 1)];
 

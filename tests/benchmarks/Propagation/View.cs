@@ -9,9 +9,8 @@ internal sealed record ReadyTask(DateTimeOffset ReadyAt, string TaskId, string U
 }
 
 /// <summary>Looks at one view without pause and remembers when it last changed, and to what.</summary>
-internal sealed class View(string name, Func<Task<string>> look)
+internal sealed class View(string name, int node, TimeSpan pause, Func<Task<string>> look)
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(1);
     private readonly Stopwatch _clock = new();
     private volatile Seen _seen = new("", DateTimeOffset.MinValue);
     private long _looks;
@@ -30,19 +29,19 @@ internal sealed class View(string name, Func<Task<string>> look)
             var text = await look();
             Interlocked.Increment(ref _looks);
             if (text != _seen.Text) _seen = new Seen(text, DateTimeOffset.UtcNow);
-            await Task.Delay(Pause, CancellationToken.None);
+            await Task.Delay(pause, CancellationToken.None);
         }
         _clock.Stop();
     }, stop);
 
     public async Task SeesAsync(ReadyTask task, TimeSpan limit)
     {
-        var seen = await UntilAsync(x => task.IsIn(x.Text), $"{Name} does not show {task}", limit);
+        var seen = await UntilAsync(x => task.IsIn(x.Text), $"{Name} of node {node + 1} does not show {task}", limit);
         // The event's timestamp has whole milliseconds: a view may seem to be up to one ahead of it.
         DelaysMs.Add(Math.Max(0, (seen.Since - task.ReadyAt).TotalMilliseconds));
     }
 
-    public Task LosesAsync(ReadyTask task, TimeSpan limit) => UntilAsync(x => !task.IsIn(x.Text), $"{Name} still shows {task}", limit);
+    public Task LosesAsync(ReadyTask task, TimeSpan limit) => UntilAsync(x => !task.IsIn(x.Text), $"{Name} of node {node + 1} still shows {task}", limit);
 
     private async Task<Seen> UntilAsync(Func<Seen, bool> holds, string otherwise, TimeSpan limit)
     {
@@ -50,7 +49,7 @@ internal sealed class View(string name, Func<Task<string>> look)
         {
             var seen = _seen;
             if (holds(seen)) return seen;
-            await Task.Delay(Pause);
+            await Task.Delay(pause);
         }
         throw new TimeoutException($"{otherwise} after {limit}; it shows: {_seen.Text}");
     }
