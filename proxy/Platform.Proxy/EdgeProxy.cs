@@ -9,6 +9,7 @@ using Platform.Discovery;
 using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Proxy.Forwarding;
+using Platform.Proxy.Relay;
 using Platform.Proxy.Routing;
 using Platform.Proxy.Transport;
 
@@ -31,6 +32,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
     private readonly LiveRoutes _routes;
     private readonly PortSet _ports;
     private readonly KestrelIntake _intake;
+    private readonly RelayDoor _relay;
     private readonly TcpDoor _tcp;
     private readonly UpstreamClient _client;
     private readonly KestrelServer _kestrel;
@@ -47,6 +49,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         _routes = new LiveRoutes(Wake);
         _ports = new PortSet(AcceptedAsync, options.Time, _logger);
         _intake = new KestrelIntake(_logger);
+        _relay = new RelayDoor(_routes, options, _intake.Admit, _logger);
         _tcp = new TcpDoor(_routes, options);
         _client = new UpstreamClient(options);
         _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _intake, loggers);
@@ -82,6 +85,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         _routes.EdgePort = port;
         if (_options.NodeAddress is { } address) _ports.AddAddress(address);
         await _kestrel.StartAsync(new EdgeApplication(_routes, _client, _logger), stopping).ConfigureAwait(false);
+        _relay.Start();
         Apply(_feed.Current, touched: null);
         Report();
         return null;
@@ -133,7 +137,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         if (Interlocked.Exchange(ref _stopped, 1) != 0) return;
         _ports.Dispose();
         using var grace = new CancellationTokenSource(_options.StopGrace, _options.Time);
-        await Task.WhenAll(_kestrel.StopAsync(grace.Token), _tcp.StopAsync(grace.Token)).ConfigureAwait(false);
+        await Task.WhenAll(_relay.StopAsync(grace.Token), _kestrel.StopAsync(grace.Token), _tcp.StopAsync(grace.Token)).ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
@@ -193,7 +197,9 @@ public sealed partial class EdgeProxy : IAsyncDisposable
             _tcp.Admit(socket, port);
             return ValueTask.CompletedTask;
         }
-        return _intake.AdmitAsync(socket);
+        if (_relay.IsOff) return _intake.AdmitAsync(socket);
+        _relay.Admit(socket, port);
+        return ValueTask.CompletedTask;
     }
 
     private KestrelServerOptions KestrelOptions()

@@ -36,6 +36,9 @@ public sealed record EdgeProxyOptions
     /// <summary>Client connections open at one time; further ones are closed at once.</summary>
     public int ConnectionsMax { get; init; } = 50_000;
 
+    /// <summary>Threads that relay plain HTTP/1.1 requests; 0 leaves all of them to Kestrel and YARP.</summary>
+    public int RelayThreads { get; init; } = Math.Clamp(Environment.ProcessorCount, 1, 8);
+
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }
 

@@ -120,11 +120,7 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
         return false;
     }
 
-    private static string? Denied(PortRoute route, HttpContext context)
-    {
-        if (route.Spec.ClosedBecause is { } reason) return reason;
-        return Access.Allows(route.Spec, context.Connection.RemoteIpAddress) ? null : "not allowed from this address";
-    }
+    private static string? Denied(PortRoute route, HttpContext context) => Access.Refusal(route.Spec, context.Connection.RemoteIpAddress);
 
     private static Task AnswerUnroutedAsync(HttpContext context, PortRoute? route)
     {
@@ -183,6 +179,10 @@ internal sealed partial class EdgeApplication(LiveRoutes routes, UpstreamClient 
 /// <summary>Who may use a route.</summary>
 internal static class Access
 {
+    /// <summary>Why nobody, or not this client, may use it; null if it may.</summary>
+    public static string? Refusal(PortSpec spec, IPAddress? client) =>
+        spec.ClosedBecause ?? (Allows(spec, client) ? null : "not allowed from this address");
+
     public static bool Allows(PortSpec spec, IPAddress? client)
     {
         if (spec.AllowedSources.IsEmpty) return true;

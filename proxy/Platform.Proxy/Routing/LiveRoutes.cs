@@ -3,6 +3,9 @@ using Platform.Model;
 
 namespace Platform.Proxy.Routing;
 
+/// <summary>A route that was looked up, and what it holds for: this name in this table.</summary>
+internal readonly record struct RouteMemo(RouteTable? Table, string? Host, PortRoute? Route);
+
 /// <summary>
 /// The route table in force, and what earlier ones have left in flight. Requests enter and exit; one writer puts new tables in force.
 /// </summary>
@@ -28,18 +31,27 @@ internal sealed class LiveRoutes(Action drained)
     /// </summary>
     public (PortRoute? Route, Target? Target) Enter(int localPort, StringValues host, Upstream? avoid)
     {
-        PortRoute? route = null;
+        RouteMemo memo = default;
+        var target = Enter(localPort, host.ToString(), avoid, ref memo);
+        return (memo.Route, target);
+    }
+
+    /// <summary>The same for one that keeps asking for the same name: its route is looked up once in a table.</summary>
+    public Target? Enter(int localPort, string host, Upstream? avoid, ref RouteMemo memo)
+    {
         for (var i = 0; i < ChoicesMax; i++)
         {
             var table = _table;
-            route = localPort == EdgePort ? table.ByHost(HostNames.Bare(host.ToString())) : table.ByPort(localPort, host.ToString());
-            if (route is null) return (null, null);
+            if (!ReferenceEquals(memo.Table, table) || !ReferenceEquals(memo.Host, host)) memo = new RouteMemo(table, host, Find(table, localPort, host));
+            if (memo.Route is not { } route) return null;
             var target = Balancing.Choose(route.Targets, route.Tally.NextRotation(), avoid, Environment.TickCount64);
-            if (target is null) return (route, null);
-            if (target.Upstream.TryEnter()) return (route, target);
+            if (target is null || target.Upstream.TryEnter()) return target;
         }
-        return (route, null); // that many tables in a row changed under one request: say 503 rather than spin
+        return null; // that many tables in a row changed under one request: say 503 rather than spin
     }
+
+    private PortRoute? Find(RouteTable table, int localPort, string host) =>
+        localPort == EdgePort ? table.ByHost(HostNames.Bare(host)) : table.ByPort(localPort, host);
 
     public void Exit(Target target)
     {

@@ -1,3 +1,4 @@
+using System.Net;
 using Platform.Model;
 
 namespace Platform.Proxy.Routing;
@@ -63,6 +64,9 @@ internal sealed class Target(Upstream upstream, string host, int port)
     public Upstream Upstream => upstream;
     public string Host => host;
     public int Port => port;
+
+    /// <summary>The same for the kernel; null for a host that is a name.</summary>
+    public SocketAddress? SocketAddress { get; } = IPAddress.TryParse(host, out var address) ? new IPEndPoint(address, port).Serialize() : null;
 
     /// <summary>What the outgoing URI begins with.</summary>
     public string Prefix { get; } = host.Contains(':', StringComparison.Ordinal) ? $"http://[{host}]:{port}" : $"http://{host}:{port}";

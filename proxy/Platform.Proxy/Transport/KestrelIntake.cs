@@ -48,6 +48,13 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
         return ValueTask.CompletedTask;
     }
 
+    /// <summary>Takes over a connection of which somebody has read the first bytes.</summary>
+    public void Admit(Socket socket, byte[] begun)
+    {
+        var door = begun.AsSpan().StartsWith("PRI"u8) ? _http2 : _http1;
+        _ = door.AdmitAsync(socket, _contexts, begun).AsTask();
+    }
+
     public void Dispose() => _contexts.Dispose();
 
     private async Task RecogniseAsync(Socket socket)
@@ -94,13 +101,14 @@ internal sealed class KestrelIntake : IConnectionListenerFactory, IDisposable
         public EndPoint EndPoint { get; } = new DoorEndPoint(name);
 
         [SuppressMessage("Reliability", "CA2000", Justification = "Kestrel disposes the connections it accepts.")]
-        public async ValueTask AdmitAsync(Socket socket, SocketConnectionContextFactory contexts)
+        public async ValueTask AdmitAsync(Socket socket, SocketConnectionContextFactory contexts, byte[]? begun = null)
         {
             ConnectionContext connection;
             try
             {
                 socket.NoDelay = true;
                 connection = contexts.Create(socket);
+                if (begun is { Length: > 0 }) connection.Transport = new Guarded(new ReplayedInput(connection.Transport.Input, begun), connection.Transport.Output);
                 if (guarded) Guard(connection);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
