@@ -21,7 +21,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     private readonly NodeViews _views;
     private readonly DnsOptions _options;
     private readonly ILogger _logger;
-    private readonly LocalNetworks _near = new();
+    private readonly LocalNetworks _near;
     private readonly DnsForwarder _forwarder;
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _changing = new();
@@ -45,6 +45,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _apex = DnsZone.ApexOf(options.Domain);
         _schedulers = options.Schedulers;
         _time = time ?? TimeProvider.System;
+        _near = new LocalNetworks(options.RecursionFor);
         _forwarder = new DnsForwarder(options, IsOurs, _time, loggers.CreateLogger<DnsForwarder>());
         views.Expect(ViewName);
     }
@@ -138,6 +139,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
             }
             _doors = [];
         }
+        _forwarder.Dispose();
     }
 
     DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply)
@@ -156,6 +158,8 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
             // "I do not know yet" is not "there is no such name": the latter would be remembered by the asker.
             answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
         }
+        // Nobody else knows Consul's names: there are none beside those we have.
+        else if (DnsForwarding.IsNeverForwarded(name, _apex)) answer = new DnsAnswer(DnsRcode.NXDomain);
         else
         {
             near = _near.Contains(client);

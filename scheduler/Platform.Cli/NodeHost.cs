@@ -25,6 +25,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly DnsServerHost _dns;
     private readonly KvView _kv;
     private readonly EndpointFiles _files;
+    private readonly FileTemplates _templates;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
 
@@ -47,10 +48,14 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
             },
             _feed, _views, loggers, TimeProvider.System);
-        _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
+        _dns = new DnsServerHost(
+            _feed, _views,
+            new DnsOptions { Domain = options.Domain, Upstreams = options.DnsResolvers, ZoneUpstreams = options.DnsZoneResolvers, RecursionFor = options.DnsRecursionFor },
+            loggers);
         _kv = new KvView(
             _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
-        _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
+        _files = new EndpointFiles(_feed, _views, options.Files, loggers);
+        _templates = new FileTemplates(_feed, _views, options.Files, loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
     }
@@ -82,7 +87,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
             ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
-            ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
+            ("files", _options.Files.Directory, "endpoints for Prometheus, Envoy, HAProxy, hosts, and as JSON"),
         ];
     }
 
@@ -100,7 +105,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _templates.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);

@@ -23,7 +23,7 @@ public enum ExitCode
 public sealed class BadOptionException(string message) : Exception(message);
 
 /// <summary>Everything <c>platform up</c> is told, parsed once.</summary>
-public sealed record UpOptions
+public sealed partial record UpOptions
 {
     public required string Data { get; init; }
     public required IPEndPoint Api { get; init; }
@@ -100,7 +100,7 @@ public sealed record UpOptions
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
             AllowedOrigins = (text("access-control-allow-origin") ?? "")
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
-        };
+        }.WithDiscovery(text, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
@@ -221,6 +221,8 @@ public sealed record UpOptions
         ["task-ports"] = $"{TaskPorts.Min}-{TaskPorts.Max}",
         ["service-ports"] = $"{ServicePorts.Min}-{ServicePorts.Max}",
         ["domain"] = Domain,
+        ["dns-resolvers"] = string.Join(',', DnsResolvers.Select(x => $"{x}").Concat(DnsZoneResolvers.SelectMany(z => z.Servers.Select(x => $"{z.Zone}={x}")))),
+        ["dns-recursion"] = string.Join(',', DnsRecursionFor),
         ["runtime"] = Runtime.ToString().ToLowerInvariant(),
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
