@@ -10,16 +10,24 @@ using Platform.Model;
 namespace Platform.Discovery.Hosting;
 
 /// <summary>
-/// Asks the machine's resolvers for names that are not ours. Each question goes out from a socket of its own (random port, random id,
-/// connected, so that only that server is heard) and equal questions wait for one exchange, which leaves a guesser one race instead of many.
+/// Asks other servers for names that are not ours: those named for the zone a name lies in, or else the machine's resolvers. A question goes out with
+/// a random id, in a random spelling, from a socket with a random port that hears that server alone, and equal questions wait for one exchange,
+/// which leaves a guesser one race instead of many. Of a reply only what was asked for is believed (<see cref="UpstreamReply"/>).
 /// Replies are judged with ARSoft's message types and passed on as bytes: that library reads names as ASCII, so a re-encoded answer would lose some.
 /// </summary>
-internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, bool> isOurs, TimeProvider time, ILogger logger)
+internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, bool> isOurs, TimeProvider time, ILogger logger) : IDisposable
 {
     private const int CachedLengthMax = 4096;
     private const int MismatchesMax = 8;
-    private static readonly TimeSpan StaleMax = TimeSpan.FromHours(1);
     private const int StaleTtlSeconds = 30;
+
+    /// <summary>A "no" is asked again sooner: what was missing may have come.</summary>
+    private const int NegativeTtlMaxSeconds = 300;
+
+    /// <summary>How long a failure is remembered (RFC 9520), and with an old answer in hand (RFC 8767): servers that are down are not asked for each question.</summary>
+    private static readonly TimeSpan FailureKept = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StaleFailureKept = TimeSpan.FromSeconds(5);
+
     private static readonly TimeSpan ResolverFileLook = TimeSpan.FromSeconds(5);
 
     private readonly record struct Key(string Name, ushort Type, ushort Class, bool DnssecOk, bool CheckingDisabled);
@@ -30,9 +38,18 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
     private readonly ConcurrentDictionary<Key, Task<Reply?>> _underWay = new();
     private readonly ConcurrentDictionary<Key, Reply> _cache = new();
     private readonly ConcurrentQueue<Key> _cachedInOrder = new();
+    private readonly ConcurrentDictionary<Key, DateTimeOffset> _failedUntil = new();
+    private readonly UpstreamSockets _sockets = new();
+    private readonly SemaphoreSlim _exchanges = new(options.UpstreamExchangesMax);
     private readonly Lock _readingFile = new();
     private (DateTimeOffset LookedAt, DateTime WrittenAt, IPEndPoint[] Servers) _resolvers;
     private int _preferred;
+
+    public void Dispose()
+    {
+        _sockets.Dispose();
+        _exchanges.Dispose();
+    }
 
     /// <summary>The reply and its age; null when every upstream stayed silent and nothing is remembered either.</summary>
     public async ValueTask<(Reply Reply, int AgeSeconds)?> ResolveAsync(DnsForward forward, ReadOnlyMemory<byte> question, CancellationToken stopping)
@@ -40,17 +57,19 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
         var key = new Key(forward.Name, forward.Query.Type, forward.Query.Class, forward.Query.Edns?.DnssecOk ?? false, forward.Query.CheckingDisabled);
         var now = time.GetUtcNow();
         if (_cache.TryGetValue(key, out var cached) && now < cached.KeptUntil) return (cached, (int)(now - cached.ReceivedAt).TotalSeconds);
+        if (_failedUntil.TryGetValue(key, out var until) && now < until) return Stale(cached);
 
         var ours = new TaskCompletionSource<Reply?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var underWay = _underWay.GetOrAdd(key, ours.Task);
         if (underWay == ours.Task) _ = RunAsync(key, question.ToArray(), ours, stopping);
         if (await underWay.ConfigureAwait(false) is { } reply) return (reply, 0);
-
-        // Serve stale (RFC 8767): an old answer is better than none while the upstreams are away.
-        now = time.GetUtcNow();
-        if (cached is null || now - cached.KeptUntil > StaleMax) return null;
-        return (cached, (int)Math.Max(0, (cached.KeptUntil - cached.ReceivedAt).TotalSeconds - StaleTtlSeconds));
+        return Stale(cached);
     }
+
+    /// <summary>Serve stale (RFC 8767): an old answer is better than none while the upstreams are away.</summary>
+    private (Reply Reply, int AgeSeconds)? Stale(Reply? cached) => cached is null || time.GetUtcNow() - cached.KeptUntil > options.StaleMax
+        ? null
+        : (cached, (int)Math.Max(0, (cached.KeptUntil - cached.ReceivedAt).TotalSeconds - StaleTtlSeconds));
 
     private async Task RunAsync(Key key, byte[] question, TaskCompletionSource<Reply?> done, CancellationToken stopping)
     {
@@ -66,9 +85,20 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
         }
         finally
         {
+            if (reply is null) Failed(key);
+            else _failedUntil.TryRemove(key, out _);
             _underWay.TryRemove(key, out _);
             done.TrySetResult(reply);
         }
+    }
+
+    private void Failed(Key key)
+    {
+        var now = time.GetUtcNow();
+        if (_failedUntil.Count >= options.CacheEntriesMax)
+            foreach (var (old, until) in _failedUntil)
+                if (until <= now) _failedUntil.TryRemove(old, out _);
+        if (_failedUntil.Count < options.CacheEntriesMax) _failedUntil[key] = now + (_cache.ContainsKey(key) ? StaleFailureKept : FailureKept);
     }
 
     private void Keep(Key key, Reply reply)
@@ -87,7 +117,7 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
     /// </summary>
     private async Task<Reply?> AskAsync(Key key, byte[] question, CancellationToken stopping)
     {
-        var servers = Servers();
+        var servers = Servers(key.Name);
         if (servers.Length == 0) return null;
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         deadline.CancelAfter(options.UpstreamTimeout);
@@ -120,33 +150,58 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
         return refusal is null ? null : Judge(refusal);
     }
 
-    /// <summary>One server, by UDP and, if the answer was cut or somebody is guessing, by TCP. Null: it did not answer in a usable way.</summary>
-    private static async Task<byte[]?> ExchangeAsync(IPEndPoint server, Key key, byte[] question, CancellationToken deadline)
+    /// <summary>One server, by UDP and, if the answer was cut or somebody may be guessing, by TCP. Null: it did not answer in a usable way.</summary>
+    private async Task<byte[]?> ExchangeAsync(IPEndPoint server, Key key, byte[] question, CancellationToken deadline)
     {
-        var id = (ushort)RandomNumberGenerator.GetInt32(ushort.MaxValue + 1);
-        var packet = DnsWire.Query(id, question, recursionDesired: true, key.CheckingDisabled, key.DnssecOk);
         try
         {
-            var reply = await ByUdpAsync(server, packet, id, question, deadline).ConfigureAwait(false);
-            return reply is null || DnsWire.IsTruncated(reply) ? await ByTcpAsync(server, packet, id, question, deadline).ConfigureAwait(false) ?? reply : reply;
+            await _exchanges.WaitAsync(deadline).ConfigureAwait(false);
+            try
+            {
+                var id = (ushort)RandomNumberGenerator.GetInt32(ushort.MaxValue + 1);
+                var spelled = Respelled(question);
+                var packet = DnsWire.Query(id, spelled, recursionDesired: true, key.CheckingDisabled, key.DnssecOk);
+                var reply = await ByUdpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false);
+                if (reply is null || DnsWire.IsTruncated(reply)) reply = await ByTcpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false) ?? reply;
+                return reply is null ? null : UpstreamReply.Trusted(reply, key.DnssecOk);
+            }
+            finally
+            {
+                _exchanges.Release();
+            }
         }
-        catch (Exception e) when (e is SocketException or OperationCanceledException or IOException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException or IOException or ObjectDisposedException)
         {
             return null;
         }
     }
 
-    /// <summary>Null when too many replies did not fit the question: then only TCP can be trusted.</summary>
-    private static async Task<byte[]?> ByUdpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)
+    /// <summary>Each letter of the name large or small by chance: a server answers in the spelling it was asked in, and a guesser has to guess that too.</summary>
+    private static byte[] Respelled(ReadOnlySpan<byte> question)
     {
-        using var socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
-        await socket.ConnectAsync(server, deadline).ConfigureAwait(false);
-        await socket.SendAsync(packet, deadline).ConfigureAwait(false);
+        var spelled = question.ToArray();
+        Span<byte> chance = stackalloc byte[(spelled.Length + 7) / 8];
+        RandomNumberGenerator.Fill(chance);
+        for (var at = 0; spelled[at] != 0; at += spelled[at] + 1)
+            for (var i = at + 1; i <= at + spelled[at]; i++)
+                if (char.IsAsciiLetter((char)spelled[i]) && (chance[i / 8] & (1 << (i % 8))) != 0) spelled[i] ^= 0x20;
+        return spelled;
+    }
+
+    /// <summary>Null when replies came that were not to the question, or not as it was spelled: then only TCP can be trusted.</summary>
+    private async Task<byte[]?> ByUdpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)
+    {
+        using var lease = _sockets.Take(server);
+        await lease.Socket.SendAsync(packet, deadline).ConfigureAwait(false);
         var buffer = new byte[DnsWire.UdpPayloadMax];
         for (var mismatches = 0; mismatches < MismatchesMax; mismatches++)
         {
-            var length = await socket.ReceiveAsync(buffer, deadline).ConfigureAwait(false);
-            if (DnsWire.Answers(buffer.AsSpan(0, length), id, question)) return buffer[..length];
+            var length = await lease.Socket.ReceiveAsync(buffer, deadline).ConfigureAwait(false);
+            var fit = UpstreamReply.Judge(buffer.AsSpan(0, length), id, question);
+            if (fit == UpstreamReply.Fit.Stranger) continue;
+            if (fit == UpstreamReply.Fit.Respelled) return null;
+            if (mismatches == 0) lease.Keep();
+            return buffer[..length];
         }
         return null;
     }
@@ -182,7 +237,9 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
             var parsed = DnsMessage.Parse(new ArraySegment<byte>(message));
             if (parsed.IsTruncated || parsed.ReturnCode is not (ReturnCode.NoError or ReturnCode.NxDomain)) return 0;
             if (parsed.ReturnCode == ReturnCode.NoError && parsed.AnswerRecords.Count > 0) return parsed.AnswerRecords.Min(x => x.TimeToLive);
-            return parsed.AuthorityRecords.OfType<SoaRecord>().FirstOrDefault() is { } soa ? Math.Min(soa.TimeToLive, soa.NegativeCachingTTL) : 0;
+            return parsed.AuthorityRecords.OfType<SoaRecord>().FirstOrDefault() is { } soa
+                ? Math.Min(Math.Min(soa.TimeToLive, soa.NegativeCachingTTL), NegativeTtlMaxSeconds)
+                : 0;
         }
         catch (Exception e) when (e is FormatException or ArgumentException or NotSupportedException or IndexOutOfRangeException)
         {
@@ -190,8 +247,9 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
         }
     }
 
-    private IPEndPoint[] Servers()
+    private IPEndPoint[] Servers(string name)
     {
+        if (DnsForwarding.ZoneOf(options.ZoneUpstreams, name) is { } zone) return [.. zone.Servers];
         if (!options.Upstreams.IsEmpty) return [.. options.Upstreams];
         lock (_readingFile)
         {

@@ -10,6 +10,12 @@ public sealed record DnsOptions
     /// <summary>Who is asked for names outside the zone; empty means the machine's own resolvers.</summary>
     public EquatableArray<IPEndPoint> Upstreams { get; init; }
 
+    /// <summary>Who is asked for the names of certain zones instead; the closest zone counts.</summary>
+    public EquatableArray<DnsZoneResolvers> ZoneUpstreams { get; init; }
+
+    /// <summary>Who may ask for names outside the zone, beside this machine and the private networks it is in.</summary>
+    public EquatableArray<IPNetwork> RecursionFor { get; init; }
+
     /// <summary>Where the machine's resolvers are written down; read again when it changes.</summary>
     public string ResolverFile { get; init; } = "/etc/resolv.conf";
 
@@ -18,6 +24,12 @@ public sealed record DnsOptions
 
     /// <summary>How many clients may wait for an upstream at once; more are told SERVFAIL.</summary>
     public int ForwardsMax { get; init; } = 1000;
+
+    /// <summary>Questions to upstreams under way at once, each with a socket; further ones wait within their time.</summary>
+    public int UpstreamExchangesMax { get; init; } = 256;
+
+    /// <summary>How old an answer may be that is given because no upstream answers.</summary>
+    public TimeSpan StaleMax { get; init; } = TimeSpan.FromDays(1);
 
     /// <summary>Answers of upstreams that are kept; the oldest goes first.</summary>
     public int CacheEntriesMax { get; init; } = 8192;

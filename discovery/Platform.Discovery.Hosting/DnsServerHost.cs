@@ -21,7 +21,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     private readonly NodeViews _views;
     private readonly DnsOptions _options;
     private readonly ILogger _logger;
-    private readonly LocalNetworks _near = new();
+    private readonly LocalNetworks _near;
     private readonly DnsForwarder _forwarder;
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _changing = new();
@@ -50,6 +50,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _rates = ResponseRates.Of(options.StrangersAnswersPerSecond);
         _schedulers = options.Schedulers;
         _time = time ?? TimeProvider.System;
+        _near = new LocalNetworks(options.RecursionFor);
         _forwarder = new DnsForwarder(options, IsOurs, _time, loggers.CreateLogger<DnsForwarder>());
         string[] zones = _domains.Consul is { } consul ? [_domains.Apex, consul] : [_domains.Apex];
         _notifier = new DnsNotifier(options.Secondaries, zones, _time, loggers.CreateLogger<DnsNotifier>());
@@ -153,6 +154,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
             }
             _doors = [];
         }
+        _forwarder.Dispose();
     }
 
     DnsVerdict IDnsFront.Answer(ReadOnlySpan<byte> packet, bool tcp, UInt128 client, Span<byte> reply)
@@ -178,6 +180,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
             // "I do not know yet" is not "there is no such name": the latter would be remembered by the asker.
             else answer = zone is null ? DnsAnswer.ServFail : DnsAnswers.Of(zone, name, query.Type, query.Class, Interlocked.Increment(ref _turn));
         }
+        else if (DnsForwarding.IsNobodys(_options.ZoneUpstreams, name)) answer = new DnsAnswer(DnsRcode.NXDomain);
         else
         {
             var forwardable = near && query is { RecursionDesired: true, Class: 1 } && (DnsType)query.Type is not (DnsType.AXFR or DnsType.IXFR);

@@ -2,12 +2,17 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.NetworkInformation;
 using System.Net.Sockets;
+using Platform.Model;
 
 namespace Platform.Discovery.Hosting;
 
-/// <summary>Who is near: this machine itself, and the private networks that its interfaces are in, among them the bridges of its containers.</summary>
-internal sealed class LocalNetworks
+/// <summary>
+/// Who is near: this machine itself, the private networks that its interfaces are in, among them the bridges of its containers, and whoever was said to be.
+/// </summary>
+internal sealed class LocalNetworks(EquatableArray<IPNetwork> allowed)
 {
+    private readonly (UInt128 First, UInt128 Mask)[] _allowed = [.. allowed.Select(x => Network(x.BaseAddress, x.PrefixLength))];
+
     /// <summary>A stranger's questions make us look at the interfaces this often at most.</summary>
     private const long LookMilliseconds = 2000;
 
@@ -23,6 +28,8 @@ internal sealed class LocalNetworks
     public bool Contains(UInt128 client)
     {
         if (IsLoopback(client) || Contains(_networks, client)) return true;
+        foreach (var (first, mask) in _allowed)
+            if ((client & mask) == first) return true;
         lock (_looking)
         {
             // A bridge may have come up since; ask the kernel again, but not for every packet of a flood.

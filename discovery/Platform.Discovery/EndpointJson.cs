@@ -92,6 +92,10 @@ public static class EndpointJson
         : endpoint.ContainerAddress is { } container && port.ContainerPort is > 0 and var inside ? (container, inside)
         : null;
 
+    /// <summary>The address that DNS gives for the instance: the node's where any port is published there, else the container's own.</summary>
+    internal static string AddressOf(Endpoint endpoint) =>
+        endpoint.ContainerAddress is { } container && !endpoint.Ports.Any(x => x.HostPort > 0) ? container : endpoint.Address;
+
     internal static void Map(Utf8JsonWriter json, string name, EquatableMap map)
     {
         json.WriteStartObject(name);

@@ -27,6 +27,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly CatalogView _catalog;
     private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
+    private readonly FileTemplates _templates;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
     private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -53,12 +54,20 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => Agent?.SchedulerApi?.ToString() },
             },
             _feed, _views, loggers, TimeProvider.System);
-        _dns = new DnsServerHost(_feed, _views, new DnsOptions { Naming = options.Naming, Secondaries = options.DnsSecondaries, StrangersAnswersPerSecond = options.DnsRateLimit }, loggers);
+        _dns = new DnsServerHost(
+            _feed, _views,
+            new DnsOptions
+            {
+                Naming = options.Naming, Secondaries = options.DnsSecondaries, StrangersAnswersPerSecond = options.DnsRateLimit,
+                Upstreams = options.DnsResolvers, ZoneUpstreams = options.DnsZoneResolvers, RecursionFor = options.DnsRecursionFor,
+            },
+            loggers);
         _kv = new KvView(
             _feed, _views, new KvOptions { Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString(), TimeSpan.Zero) : null }, loggers);
         _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
         _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
-        _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
+        _files = new EndpointFiles(_feed, _views, options.Files, loggers);
+        _templates = new FileTemplates(_feed, _views, options.Files, loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
         Agent.Welcomed += () =>
@@ -103,7 +112,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
             ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
-            ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
+            ("files", _options.Files.Directory, "endpoints for Prometheus, Envoy, HAProxy, hosts, and as JSON"),
         ];
     }
 
@@ -121,7 +130,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token),
+            _files.RunAsync(together.Token), _templates.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);

@@ -117,7 +117,7 @@ public sealed partial record UpOptions
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
             AllowedOrigins = (text("access-control-allow-origin") ?? "")
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
-        };
+        }.WithDiscovery(text, problems);
         options = options.WithCluster(text, role, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
@@ -289,6 +289,8 @@ public sealed partial record UpOptions
         ["service-ports"] = $"{ServicePorts.Min}-{ServicePorts.Max}",
         ["domain"] = Domain,
         ["consul-domain"] = Naming.Consul ?? "none",
+        ["dns-resolvers"] = string.Join(',', DnsResolvers.Select(x => $"{x}").Concat(DnsZoneResolvers.SelectMany(z => z.Servers.Select(x => $"{z.Zone}={x}")))),
+        ["dns-recursion"] = string.Join(',', DnsRecursionFor),
         ["runtime"] = Runtime.ToString().ToLowerInvariant(),
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
