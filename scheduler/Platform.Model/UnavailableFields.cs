@@ -26,7 +26,7 @@ internal static class UnavailableFields
             foreach (var name in (string[])["groups", "labels", "discovery"])
                 if (Member(address, name) is { } value && AsksForSomething(name, value))
                     rules.Add($"/ipAddress/{name}", "a Docker network knows nothing of this; ports go into portMappings");
-        if (Member(app, "container") is { ValueKind: JsonValueKind.Object } container) CheckContainer(container, rules);
+        if (Member(app, "container") is { ValueKind: JsonValueKind.Object } container) CheckContainer(container, NetworkOf(app), rules);
         foreach (var (check, path) in Items(app, "healthChecks", "/healthChecks"))
             if (Text(check, "ipProtocol") is { } protocol && !protocol.Equals("IPv4", StringComparison.OrdinalIgnoreCase))
                 rules.Add($"{path}/ipProtocol", "health checks use IPv4 in this version of Platform");
@@ -36,7 +36,12 @@ internal static class UnavailableFields
     public static bool IsManagedVolume(JsonElement volume) =>
         Member(volume, "external") is not null;
 
-    private static void CheckContainer(JsonElement container, ProblemList rules)
+    /// <summary>The network that the app joins by name, in either form; null if it says none.</summary>
+    private static string? NetworkOf(JsonElement app) =>
+        Items(app, "networks", "").Select(x => Text(x.Item, "name")).FirstOrDefault(name => name is not null)
+        ?? (Member(app, "ipAddress") is { } address ? Text(address, "networkName") : null);
+
+    private static void CheckContainer(JsonElement container, string? network, ProblemList rules)
     {
         if (Member(container, "linuxInfo") is { } linux && AsksForSomething("linuxInfo", linux))
             rules.Add("/container/linuxInfo", "seccomp and IPC settings are Docker's defaults in this version of Platform");
@@ -46,9 +51,9 @@ internal static class UnavailableFields
                 rules.Add("/container/docker/pullConfig", "images are pulled with the node's own credentials in this version of Platform; log its Docker in to the registry");
             if (Member(docker, "credential") is { } credential && AsksForSomething("credential", credential))
                 rules.Add("/container/docker/credential", "must be empty");
-            CheckNetworkNames(docker, "/container/docker/portMappings", rules);
+            CheckNetworkNames(docker, "/container/docker/portMappings", network, rules);
         }
-        CheckNetworkNames(container, "/container/portMappings", rules);
+        CheckNetworkNames(container, "/container/portMappings", network, rules);
         foreach (var (volume, path) in Items(container, "volumes", "/container/volumes"))
             if (IsManagedVolume(volume)) rules.Add(path, "only host volumes (containerPath, hostPath, mode), persistent ones and secrets exist in this version of Platform");
             else if (Member(volume, "persistent") is { ValueKind: JsonValueKind.Object } persistent) CheckPersistent(volume, persistent, path, rules);
@@ -67,12 +72,16 @@ internal static class UnavailableFields
         if (Member(volume, "hostPath") is not null) rules.Add($"{path}/hostPath", "a persistent volume has no hostPath: the node makes its directory");
     }
 
-    private static void CheckNetworkNames(JsonElement owner, string path, ProblemList rules)
+    /// <summary>The one network that the container joins may be named; its ports are there in any case.</summary>
+    private static void CheckNetworkNames(JsonElement owner, string path, string? network, ProblemList rules)
     {
         foreach (var (mapping, at) in Items(owner, "portMappings", path))
-            if (Member(mapping, "networkNames") is { } names && AsksForSomething("networkNames", names))
+            if (Member(mapping, "networkNames") is { } names && AsksForSomething("networkNames", names) && !IsOnly(names, network))
                 rules.Add($"{at}/networkNames", "a container joins one network in this version of Platform, and its ports are there");
     }
+
+    private static bool IsOnly(JsonElement names, string? network) =>
+        network is not null && names.ValueKind == JsonValueKind.Array && names.EnumerateArray().All(n => n.ValueKind == JsonValueKind.String && n.GetString() == network);
 
     internal static bool AsksForSomething(string name, JsonElement value) => value.ValueKind switch
     {

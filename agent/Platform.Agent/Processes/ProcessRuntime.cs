@@ -121,7 +121,9 @@ internal sealed partial class ProcessRuntime(
     {
         var sandbox = new Sandbox(sandboxRoot, id);
         var start = new ProcessStartInfo("/usr/bin/setsid") { WorkingDirectory = sandbox.Directory, RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (var argument in (string[])["/bin/sh", "-c", check.Command ?? ""]) start.ArgumentList.Add(argument);
+        var name = Of(id)?.User;
+        if ((name is null ? null : SystemUser.Find(name)) is var user && user is null && name is not null) return new ProbeOutcome.Failed($"No such user '{name}'");
+        foreach (var argument in (string[])[.. Become(user), "/bin/sh", "-c", check.Command ?? ""]) start.ArgumentList.Add(argument);
         if (EnvironmentOf(id) is { } environment)
         {
             start.Environment.Clear();
@@ -205,7 +207,7 @@ internal sealed partial class ProcessRuntime(
             if (!Path.Exists(link)) File.CreateSymbolicLink(link, directory);
         }
         if (user is not null) Posix.ChangeOwner(sandbox.Directory, user.Id, user.Group);
-        var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null);
+        var record = new SandboxRecord(clusterId, node.Name, assignment.Id, assignment.Serial, assignment.App.Id.Path, assignment.App.Resources.MemMib, null, null, null) { User = user?.Name };
 
         using var launcher = new Process { StartInfo = StartInfoOf(assignment, sandbox, user) };
         launcher.Start();
@@ -225,11 +227,9 @@ internal sealed partial class ProcessRuntime(
     {
         var start = new ProcessStartInfo("/usr/bin/setsid") { WorkingDirectory = "/", RedirectStandardInput = true };
         string[] launcher = ["/bin/sh", "-c", Launcher, "platform-task", sandbox.Directory];
-        string[] become = user is null || user.Name == Environment.UserName ? [] :
-            ["/usr/bin/setpriv", string.Create(CultureInfo.InvariantCulture, $"--reuid={user.Id}"), string.Create(CultureInfo.InvariantCulture, $"--regid={user.Group}"), "--init-groups", "--"];
         string[] command = assignment.App.Cmd is { } cmd ? ["/bin/sh", "-c", cmd] : [.. assignment.App.Args];
         if (assignment.App.Tty == true) command = [TerminalProgram, "-qefc", string.Join(' ', command.Select(Quoted)), "/dev/null"];
-        foreach (var argument in (string[])[.. launcher, .. become, .. command]) start.ArgumentList.Add(argument);
+        foreach (var argument in (string[])[.. launcher, .. Become(user), .. command]) start.ArgumentList.Add(argument);
 
         start.Environment.Clear();
         if (assignment.App.Tty == true) start.Environment["SHELL"] = "/bin/sh"; // script's own choice of one would be the user's
@@ -242,6 +242,10 @@ internal sealed partial class ProcessRuntime(
         foreach (var (key, value) in assignment.Secrets?.Env ?? EquatableMap.Empty) start.Environment[key] = value;
         return start;
     }
+
+    /// <summary>What goes before a command so that it runs as the task's user: the task's own, and a health check's.</summary>
+    private static string[] Become(SystemUser? user) => user is null || user.Name == Environment.UserName ? [] :
+        ["/usr/bin/setpriv", string.Create(CultureInfo.InvariantCulture, $"--reuid={user.Id}"), string.Create(CultureInfo.InvariantCulture, $"--regid={user.Group}"), "--init-groups", "--"];
 
     private static string Quoted(string argument) => $"'{argument.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 

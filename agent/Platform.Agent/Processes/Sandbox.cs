@@ -6,7 +6,11 @@ using Platform.Protocol;
 namespace Platform.Agent.Processes;
 
 /// <summary>What the disk knows of a process task; written with fsync before the task's command may begin.</summary>
-internal sealed record SandboxRecord(string ClusterId, string Node, InstanceId Instance, long Serial, string App, double MemMib, string? Limitless, ProcessIdentity? Process, DateTimeOffset? StartedAt);
+internal sealed record SandboxRecord(string ClusterId, string Node, InstanceId Instance, long Serial, string App, double MemMib, string? Limitless, ProcessIdentity? Process, DateTimeOffset? StartedAt)
+{
+    /// <summary>Whom it runs as; null = whom the agent runs as.</summary>
+    public string? User { get; init; }
+}
 
 /// <summary>The directory of one process task: its working directory, its output, and under <c>.platform</c> what the agent has to know again after a restart.</summary>
 internal sealed class Sandbox(string root, InstanceId id)

@@ -92,7 +92,8 @@ public sealed class GroupTests(OnePlatform one) : ChecklistTests(one)
         var group = Group("/line52", Sleeper("/line52/a"));
         var refused = await ApplyAsync(group, HttpStatusCode.Conflict);
         Assert.Equal(Assert.Single(await DeploymentsOfAsync("/line52/a"))["id"]!.GetValue<string>(), Assert.Single(refused.Json["deployments"]!.AsArray())!["id"]!.GetValue<string>());
-        await events.UntilAsync("group_change_failed", seen => seen.Any(e => e.Type == "group_change_failed" && e.Data["groupId"]!.GetValue<string>() == "/line52"));
+        await events.UntilAsync("group_change_failed", seen => seen.Any(e =>
+            e.Type == "group_change_failed" && e.Data["groupId"]!.GetValue<string>() == "/" && e.Data["reason"]!.GetValue<string>().StartsWith("App is locked", StringComparison.Ordinal)));
         await ApplyAsync(group, HttpStatusCode.OK, force: true);
         Assert.Equal(1, (await Api.ReadyAsync("/line52/a")).Running);
         await DeleteAsync("/line52");
