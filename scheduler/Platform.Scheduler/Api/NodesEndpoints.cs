@@ -39,7 +39,7 @@ internal sealed class NodesEndpoints(CommandDoor door, string? authority, TimePr
     {
         if (Find(call, name, out var id) is not { } node) return NoNode(name);
         // What was admitted with a certificate stays out when that is withdrawn; whoever needs none would be back in the next second.
-        if (node.LostAt is null && call.View.Contacts.GetValueOrDefault(id!) is { Connected: true } && !call.View.State.Admissions.ContainsKey(id!))
+        if (node is { LostAt: null, IsDrained: true } && call.View.Contacts.GetValueOrDefault(id!) is { Connected: true } && !call.View.State.Admissions.ContainsKey(id!))
             return Answer.Message(409, $"Node '{name}' joined without a certificate and is connected: it would be back at once. Stop it first; when it is lost, it can be removed");
         var (_, refused) = await door.AskAsync(call, new Command.RemoveNode(id!, call.Flags.Force ?? false) { Origin = call.Origin(ChangeKind.Other) }, AppId.Root).ConfigureAwait(false);
         return refused ?? Answer.Message(200, $"Node {name} is removed");

@@ -111,6 +111,31 @@ internal sealed class NodeUnderTest(string name, string address, PlatformProcess
     /// <summary>The task that answered through this node's proxy.</summary>
     public Task<string> CallAsync(int servicePort) => _http.GetStringAsync(ServicePort(servicePort));
 
+    /// <summary>The same while the door may not be open yet; null = nobody answered.</summary>
+    public async Task<string?> TryCallAsync(int servicePort)
+    {
+        try
+        {
+            return await CallAsync(servicePort);
+        }
+        catch (HttpRequestException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Waits until all of these tasks, and no other, have answered through this node's proxy.</summary>
+    public async Task AnsweredByAsync(int servicePort, IReadOnlyCollection<string> tasks)
+    {
+        var answered = new HashSet<string>();
+        await Eventually.GetAsync($"every task answers through {name}", async () =>
+        {
+            if (await TryCallAsync(servicePort) is { } task) answered.Add(task);
+            return answered.Count;
+        }, x => x >= tasks.Count, 60);
+        Assert.Equal(tasks.Order(), answered.Order());
+    }
+
     public Task<string> GetAsync(string door) => _http.GetStringAsync(new Uri($"http://{address}:{door}"));
 
     public async ValueTask DisposeAsync()

@@ -48,6 +48,7 @@ public sealed class AgentCodecTests
         {
             Id = NodeId.Parse("n1"), Address = "10.0.0.1", Total = new Resources(2, 1000, 5000), TaskPortMin = 31000, TaskPortMax = 32000,
             Attributes = EquatableMap.From([new("rack", "1")]), Runtimes = ["docker", "process"],
+            Reserved = new Resources(0.5, 256, 0), Version = "0.1.0",
         }, null, "boot", AgentCodec.ProtocolVersion, new EndpointCursor("c1", 5));
         Assert.Equal(hello, AgentCodec.Decode(Through(AgentCodec.Encode(hello)).Hello));
         Assert.Equal(hello with { ClusterId = "c1" }, AgentCodec.Decode(Through(AgentCodec.Encode(hello with { ClusterId = "c1" })).Hello));
@@ -83,7 +84,8 @@ public sealed class AgentCodecTests
     [Fact]
     public void WelcomeAndDesired()
     {
-        var welcome = new SchedulerWelcome("c1", 4, TimeSpan.FromMilliseconds(1500));
+        var welcome = new SchedulerWelcome("c1", 4, TimeSpan.FromMilliseconds(1500)) { Api = "10.0.0.1:8080" };
+        Assert.Equal(TimeSpan.FromSeconds(3), AgentCodec.Decode(Through(AgentCodec.EncodePace(TimeSpan.FromSeconds(3))).Pace));
         Assert.Equal(welcome, AgentCodec.Decode(Through(AgentCodec.Encode(welcome)).Welcome));
         var desired = new DesiredState(9, true, 10, [new Assignment(Id, 7, Goal.Stop, App(), [31000, 0], EquatableMap.From([new("PORT", "31000")])) { Volumes = [new LocalVolume("data", "v1", 10.5)] }], [Id]) { Wipe = ["v2", "v3"] };
         Assert.Equal(desired, AgentCodec.Decode(Through(AgentCodec.Encode(desired)).Desired));

@@ -83,7 +83,7 @@ internal sealed class FuzzedRequests
         36 => Send(_chance.Hits(0.8) ? "PUT" : "DELETE", $"/v2/pods{Id()}", GoodBodies.Pods),
         37 => _chance.Hits(0.5) ? Form() : Send(_chance.Of(["PUT", "PUT", "DELETE"]), $"/v2/secrets{Id()}", GoodBodies.Secrets),
         38 => Send(_chance.Of(["POST", "DELETE"]), _chance.Of(["/v2/eventSubscriptions?callbackUrl=http://127.0.0.1:1/e", "/v2/eventSubscriptions", "/logging"]), GoodBodies.Small),
-        _ => Send(_chance.Of(["GET", "PURGE", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"]), $"/v2/{_chance.Of(["apps", "tasks", "queue", "deployments", "info", "nothing", "groups"])}{Id()}", GoodBodies.Small),
+        _ => Send(_chance.Of(["GET", "PURGE", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"]), $"/v2/{_chance.Of(["apps", "tasks", "queue", "deployments", "info", "nothing", "groups", "nodes"])}{Id()}", GoodBodies.Small),
     };
 
     private FuzzedRequest Send(string method, string path, IReadOnlyList<JsonTree>? good)
