@@ -68,6 +68,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
 
     internal LiveRoutes Routes => _routes;
     internal PortSet Ports => _ports;
+    internal RelayDoor Relay => _relay;
     internal NodeViews Views => _views;
 
     /// <summary>
@@ -213,7 +214,7 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         };
         options.Limits.MaxRequestBodySize = null; // how big an upload may be is the app's business
         options.Limits.MaxConcurrentConnections = _options.ConnectionsMax;
-        options.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
+        options.Limits.RequestHeadersTimeout = _options.RequestHeadTimeout;
         options.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(75); // above the 60 s of common load balancers before us
         options.Listen(_intake.Http1EndPoint, x => x.Protocols = HttpProtocols.Http1);
         options.Listen(_intake.Http2EndPoint, x => x.Protocols = HttpProtocols.Http2);

@@ -21,6 +21,9 @@ public sealed record EdgeProxyOptions
     /// <summary>How long a task may take to accept a connection.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>How long a client may take for the head of a request, from its first byte on.</summary>
+    public TimeSpan RequestHeadTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long an ordinary exchange may be silent, both ways, before it is given up.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(100);
 

@@ -1,7 +1,6 @@
 using System.Buffers;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
-using Microsoft.Extensions.Primitives;
 using Platform.Proxy.Transport;
 
 namespace Platform.Proxy.Forwarding;
@@ -25,10 +24,12 @@ internal static class RequestRules
     private static readonly Refusal Trace = new(StatusCodes.Status405MethodNotAllowed, "TRACE is not allowed");
     private static readonly Refusal Connect = new(StatusCodes.Status501NotImplemented, "CONNECT is not served");
     private static readonly Refusal Method = Bad("the method is no token");
+    private static readonly Refusal EmptyHost = Bad("Host is empty");
     private static readonly Refusal Fragment = Bad("the request target has a fragment");
+    private static readonly Refusal TargetBytes = Bad("the request target has a control character or one beyond ASCII");
     private static readonly Refusal TargetForm = Bad("the request target is neither a path nor a URL");
     private static readonly Refusal TransferEncoding = Bad("Transfer-Encoding is not 'chunked', or HTTP/1.0");
-    private static readonly Refusal Broken = Bad("Content-Length is no number of digits, or a chunk of the body is not framed as it must be");
+    private static readonly Refusal Broken = Bad("the request line, Content-Length or the chunks of the body are not what RFC 9112 wants them to be");
     private static readonly Refusal TwoLengths = Bad("both Transfer-Encoding and Content-Length");
     private static readonly Refusal HeaderName = Bad("a header name is no token");
     private static readonly Refusal HeaderValue = Bad("a header value has a control character");
@@ -40,7 +41,8 @@ internal static class RequestRules
         if (HttpMethods.IsTrace(request.Method)) return Trace;
         if (HttpMethods.IsConnect(request.Method) && context.Features.Get<IHttpExtendedConnectFeature>() is not { IsExtendedConnect: true }) return Connect;
         if (request.Method.AsSpan().ContainsAnyExcept(TokenChars)) return Method;
-        return Target(context) ?? Framing(context) ?? Headers(request.Headers);
+        if (request.Headers.Host is { Count: > 0 } host && string.IsNullOrEmpty(host[0])) return EmptyHost; // a task would get two
+        return Target(context) ?? Framing(context) ?? Headers(request.Headers, context.Features.Get<FramingGuard>()?.Connection);
     }
 
     /// <summary>Whether doing it twice has the effect of doing it once (RFC 9110 9.2.2).</summary>
@@ -51,6 +53,7 @@ internal static class RequestRules
     {
         var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         if (target.Contains('#', StringComparison.Ordinal)) return Fragment;
+        if (target.AsSpan().ContainsAnyExceptInRange('!', '~')) return TargetBytes; // Kestrel lets even a bare CR through
         if (target.StartsWith('/') || target.Contains("://", StringComparison.Ordinal) || HttpMethods.IsConnect(context.Request.Method)) return null;
         return TargetForm;
     }
@@ -67,7 +70,7 @@ internal static class RequestRules
         return request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length") ? TwoLengths : null;
     }
 
-    private static Refusal? Headers(IHeaderDictionary headers)
+    private static Refusal? Headers(IHeaderDictionary headers, string? connection)
     {
         List<string>? dropped = null;
         foreach (var (name, values) in headers)
@@ -77,7 +80,7 @@ internal static class RequestRules
                 if (value.AsSpan().ContainsAny(ForbiddenInValue)) return HeaderValue;
             if (IsEdgeOnly(name)) (dropped ??= []).Add(name);
         }
-        if (headers.Connection is { Count: > 0 } connection) AddNamedBy(connection, ref dropped);
+        if (connection is not null) AddNamedBy(connection, ref dropped);
         if (dropped is not null)
             foreach (var name in dropped) headers.Remove(name);
         return null;
@@ -97,16 +100,13 @@ internal static class RequestRules
     };
 
     /// <summary>RFC 9110 7.6.1: what Connection names was meant for us alone. The fields that frame and route a message are not its to remove.</summary>
-    private static void AddNamedBy(StringValues connection, ref List<string>? dropped)
+    private static void AddNamedBy(string connection, ref List<string>? dropped)
     {
-        foreach (var line in connection)
+        foreach (var range in connection.AsSpan().Split(','))
         {
-            foreach (var range in line.AsSpan().Split(','))
-            {
-                var option = line.AsSpan()[range].Trim();
-                if (option.IsEmpty || IsConnectionOption(option)) continue;
-                (dropped ??= []).Add(option.ToString());
-            }
+            var option = connection.AsSpan()[range].Trim();
+            if (option.IsEmpty || IsConnectionOption(option)) continue;
+            (dropped ??= []).Add(option.ToString());
         }
     }
 

@@ -85,7 +85,6 @@ internal sealed partial class ClientWire : Wire
     }
 
     private const long FirstByteMs = 60_000;
-    private const long HeadMs = 10_000;
     private const long KeepAliveMs = 75_000; // above the 60 s of common load balancers before us
 
     public override void Ready()
@@ -175,7 +174,7 @@ internal sealed partial class ClientWire : Wire
         {
             if (_isHeadBegun) return; // its time runs from the first byte, and no further byte prolongs it
             _isHeadBegun = true;
-            Loop.SetDeadline(this, Loop.NowMs + HeadMs);
+            Loop.SetDeadline(this, Loop.NowMs + (long)Loop.Options.RequestHeadTimeout.TotalMilliseconds);
             return;
         }
         ReleaseBlock();

@@ -83,7 +83,11 @@ internal sealed partial class RelayLoop
     public async Task StopAsync(CancellationToken hurry)
     {
         _isStopping = true;
-        if (!_wasStarted) return;
+        if (!_wasStarted)
+        {
+            _events.Dispose();
+            return;
+        }
         Wake();
         using var registration = hurry.UnsafeRegister(static (loop, _) =>
         {

@@ -26,6 +26,9 @@ internal sealed class FramingGuard(PipeReader input) : PipeReader
     /// <summary>The request's framing breaks the grammar of RFC 9112.</summary>
     public bool IsBroken => _framing.IsBroken;
 
+    /// <summary><see cref="RequestFraming.Connection"/></summary>
+    public string? Connection => _framing.Connection;
+
     /// <summary>The server has switched protocols: the bytes are not HTTP from here on.</summary>
     public void Tunnel() => _framing.Tunnel();
 

@@ -6,8 +6,8 @@ namespace Platform.Proxy.Transport;
 
 /// <summary>
 /// Where each HTTP/1 request of a connection ends, by the grammar of RFC 9112 and by nothing laxer: follows the bytes past heads, bodies and
-/// chunks. Kestrel's own parser accepts two forms that others read differently (a signed Content-Length, rubbish behind a chunk's size) and
-/// keeps no trace of them, so they are found here, before it sees them.
+/// chunks. Kestrel's own parser accepts forms that others read differently (a signed Content-Length, rubbish behind a chunk's size, several spaces
+/// or a bare CR in the request line or before it) and keeps no trace of some of them, so they are found here, before it sees them.
 /// </summary>
 internal sealed class RequestFraming
 {
@@ -21,10 +21,16 @@ internal sealed class RequestFraming
     private Part _part = Part.BeforeHead;
     private long _left;
     private bool _isChunked;
-    private bool _badLength;
+    private bool _isBadHead;
+    private bool _isAtStartLine;
 
     /// <summary>The request breaks the grammar; nothing behind this point can be trusted.</summary>
     public bool IsBroken { get; private set; }
+
+    /// <summary>
+    /// What the request's Connection fields say, when that is more than close or keep-alive; null otherwise. Kestrel makes "close" of "close, X" and forgets X.
+    /// </summary>
+    public string? Connection { get; private set; }
 
     /// <summary>Bytes from now on are no longer HTTP.</summary>
     public void Tunnel() => _part = Part.Tunnel;
@@ -51,16 +57,17 @@ internal sealed class RequestFraming
     public bool IsStuckAt(long unfollowed) => _part is Part.ChunkLine or Part.ChunkEnd && unfollowed > ChunkLineMax;
 
     /// <summary>Bytes that are not followed yet must not be handed on: they may hold what is to be refused.</summary>
-    public bool HoldsBack => _part is Part.ChunkLine or Part.ChunkEnd;
+    public bool HoldsBack => _part is Part.ChunkLine or Part.ChunkEnd or Part.BeforeHead;
 
     private bool Advance(ref SequenceReader<byte> reader, ref bool ended)
     {
         switch (_part)
         {
             case Part.BeforeHead:
-                reader.AdvancePastAny((byte)'\r', (byte)'\n'); // empty lines before a request are not part of it (RFC 9112 2.2)
-                if (reader.End) return false;
-                (_part, _left, _isChunked, _badLength) = (Part.Head, 0, false, false);
+                while (reader.IsNext("\r\n"u8, advancePast: true)) { } // empty lines before a request are not part of it (RFC 9112 2.2)
+                if (reader.End || (reader.Remaining == 1 && reader.IsNext((byte)'\r'))) return false;
+                (_part, _left, _isChunked, _isBadHead, _isAtStartLine) = (Part.Head, 0, false, false, true);
+                Connection = null;
                 return true;
             case Part.Head:
                 return FollowHead(ref reader);
@@ -89,22 +96,31 @@ internal sealed class RequestFraming
     {
         while (TryReadLine(ref reader, out var line))
         {
+            if (_isAtStartLine)
+            {
+                _isAtStartLine = false;
+                _isBadHead = !IsStartLine(line.IsSingleSegment ? line.FirstSpan : line.ToArray());
+                continue;
+            }
             if (!line.IsEmpty)
             {
                 ReadField(line);
                 continue;
             }
-            IsBroken = _badLength; // known only now to the outside: Kestrel shall have the whole head, so that it can be answered
+            IsBroken = _isBadHead; // known only now to the outside: Kestrel shall have the whole head, so that it can be answered
             if (!IsBroken) _part = _isChunked ? Part.ChunkLine : Part.Body;
             return !IsBroken;
         }
         return false;
     }
 
+    /// <summary>Three parts, a single space between each, and nothing but visible ASCII in them.</summary>
+    private static bool IsStartLine(ReadOnlySpan<byte> line) => line.Count((byte)' ') == 2 && !line.ContainsAnyExceptInRange((byte)' ', (byte)'~');
+
     private void ReadField(in ReadOnlySequence<byte> line)
     {
         var first = line.FirstSpan[0] | 0x20;
-        if (first is not ('c' or 't')) return; // nothing else frames a message
+        if (first is not ('c' or 't')) return; // nothing else frames a message or names what stops here
         var text = line.IsSingleSegment ? line.FirstSpan : line.ToArray();
         var colon = text.IndexOf((byte)':');
         if (colon < 0) return;
@@ -112,9 +128,17 @@ internal sealed class RequestFraming
         if (Ascii.EqualsIgnoreCase(text[..colon], "content-length"u8))
         {
             var isNumber = value.Length is > 0 and <= LengthDigitsMax && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9');
-            _badLength |= !isNumber || !Utf8Parser.TryParse(value, out _left, out _);
+            _isBadHead |= !isNumber || !Utf8Parser.TryParse(value, out _left, out _);
         }
         else if (Ascii.EqualsIgnoreCase(text[..colon], "transfer-encoding"u8)) _isChunked = true; // any other coding is refused above Kestrel
+        else if (Ascii.EqualsIgnoreCase(text[..colon], "connection"u8)) ReadConnection(value);
+    }
+
+    private void ReadConnection(ReadOnlySpan<byte> value)
+    {
+        if (Ascii.EqualsIgnoreCase(value, "close"u8) || Ascii.EqualsIgnoreCase(value, "keep-alive"u8)) return;
+        var text = Encoding.Latin1.GetString(value);
+        Connection = Connection is null ? text : $"{Connection},{text}";
     }
 
     private bool FollowData(ref SequenceReader<byte> reader)
