@@ -25,7 +25,11 @@ public sealed record AgentReport(
 public sealed record ViewServed(string View, long Revision, TimeSpan Ago);
 
 /// <summary>What a scheduler says first on a stream.</summary>
-public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval);
+public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval)
+{
+    /// <summary>Where this node finds the scheduler's REST door; empty = it cannot reach it.</summary>
+    public string Api { get; init; } = "";
+}
 
 /// <summary>What one node is to run; see Desired in agent.proto.</summary>
 public sealed record DesiredState(long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove)
@@ -98,10 +102,15 @@ public static class AgentCodec
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()
     {
-        Welcome = new Wire.Welcome { ClusterId = welcome.ClusterId, Term = welcome.Term, ReportIntervalMs = (int)welcome.ReportInterval.TotalMilliseconds },
+        Welcome = new Wire.Welcome { ClusterId = welcome.ClusterId, Term = welcome.Term, ReportIntervalMs = (int)welcome.ReportInterval.TotalMilliseconds, Api = welcome.Api },
     };
 
-    public static SchedulerWelcome Decode(Wire.Welcome welcome) => new(welcome.ClusterId, welcome.Term, TimeSpan.FromMilliseconds(welcome.ReportIntervalMs));
+    public static Wire.ToAgent EncodePace(TimeSpan reportInterval) => new() { Pace = new Wire.Pace { ReportIntervalMs = (int)reportInterval.TotalMilliseconds } };
+
+    public static TimeSpan Decode(Wire.Pace pace) => TimeSpan.FromMilliseconds(pace.ReportIntervalMs);
+
+    public static SchedulerWelcome Decode(Wire.Welcome welcome) =>
+        new(welcome.ClusterId, welcome.Term, TimeSpan.FromMilliseconds(welcome.ReportIntervalMs)) { Api = welcome.Api };
 
     public static Wire.ToAgent Encode(DesiredState desired) => new()
     {
@@ -149,6 +158,9 @@ public static class AgentCodec
         TaskPortMax = node.TaskPortMax,
         Attributes = { node.Attributes.ToDictionary() },
         Runtimes = { node.Runtimes },
+        ReservedCpus = node.Reserved.Cpus,
+        ReservedMemMib = node.Reserved.MemMib,
+        Version = node.Version ?? "",
     };
 
     private static NodeDescription Decode(Wire.Node node) => new()
@@ -160,6 +172,8 @@ public static class AgentCodec
         TaskPortMax = node.TaskPortMax,
         Attributes = EquatableMap.From(node.Attributes),
         Runtimes = node.Runtimes.ToEquatableArray(),
+        Reserved = new Resources(node.ReservedCpus, node.ReservedMemMib, 0),
+        Version = node.Version.Length == 0 ? null : node.Version,
     };
 
     private static Wire.Assignment Encode(Assignment assignment) => new()

@@ -82,7 +82,7 @@ internal sealed record Answer(int Status)
         RejectCode.NotValid => Of(422, new Refusal(RefusalFamily.ObjectNotValid, rejection.Details).Write),
         RejectCode.BadArgument => Message(422, rejection.Message),
         RejectCode.BadRequest => Message(400, rejection.Message),
-        RejectCode.Exists => Message(409, rejection.Message),
+        RejectCode.Exists or RejectCode.InUse => Message(409, rejection.Message),
         RejectCode.Locked => Of(409, writer => WriteLocked(writer, rejection)),
         RejectCode.NotFound => NotFound(rejection.Message),
         RejectCode.TooMany => Message(403, rejection.Message),

@@ -11,7 +11,8 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. EventRoutes(), .. EndpointRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(),
+        .. NodeRoutes(), .. EventRoutes(), .. EndpointRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -136,6 +137,21 @@ public sealed partial class RestApi
         Put("/v2/secrets/{path...}", "Store a secret: its value as it is, or as JSON", (call, at) => _secrets.PutAsync(call, at.Id))
             with { Body = "SecretValue", Statuses = [200, 201, 400, 413, 422] },
         Delete("/v2/secrets/{path...}", "Remove a secret", (call, at) => _secrets.DeleteAsync(call, at.Id)) with { Statuses = [200, 404] },
+    ];
+
+    private IEnumerable<Route> NodeRoutes() =>
+    [
+        Get("/v2/nodes", "The machines: how they are, and what they have left", NodesEndpoints.List),
+        Get("/v2/nodes/tokens", "Join tokens, without their secrets", _nodes.Tokens),
+        Post("/v2/nodes/tokens", "Make a token with which one machine may join", (call, _) => _nodes.MakeTokenAsync(call))
+            with { Query = ["ttl"], Statuses = [201, 400, 403, 409, 422] },
+        Delete("/v2/nodes/tokens/{token}", "Revoke a join token", (call, at) => _nodes.RevokeTokenAsync(call, at.Word)) with { Statuses = [200, 404] },
+        Get("/v2/nodes/{node}", "One machine; while it is drained, what is left on it and why", NodesEndpoints.Get) with { Statuses = [200, 404] },
+        Post("/v2/nodes/{node}/drain", "Move a node's instances elsewhere, and send it no more", (call, at) => _nodes.DrainAsync(call, at.Word))
+            with { Query = ["deadline"], Statuses = [202, 400, 404] },
+        Post("/v2/nodes/{node}/resume", "Let a node take instances again", (call, at) => _nodes.ResumeAsync(call, at.Word)) with { Statuses = [200, 404] },
+        Delete("/v2/nodes/{node}", "Forget a node that is lost or drained", (call, at) => _nodes.RemoveAsync(call, at.Word))
+            with { Query = ["force"], Statuses = [200, 404, 409] },
     ];
 
     private IEnumerable<Route> EventRoutes() =>

@@ -30,6 +30,7 @@ public sealed partial class RestApi : IDisposable
     private readonly EndpointWatch _endpoints;
     private readonly ArtifactsEndpoints _artifacts;
     private readonly SecretsEndpoints _secrets;
+    private readonly NodesEndpoints _nodes;
     private readonly EventSubscriptionEndpoints _subscriptions;
     private readonly ServerEndpoints _server;
     private readonly ApiRoutes _routes;
@@ -52,6 +53,7 @@ public sealed partial class RestApi : IDisposable
         _server = new ServerEndpoints(_meters);
         _artifacts = new ArtifactsEndpoints(stores.Artifacts);
         _secrets = new SecretsEndpoints(door, stores.Secrets);
+        _nodes = new NodesEndpoints(door, stores.Authority, time);
         _apps.Copies = new StoreUrlsDoor(stores.Copies, options);
         _routes = new ApiRoutes(Routes());
     }

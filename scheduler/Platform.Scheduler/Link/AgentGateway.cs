@@ -15,7 +15,7 @@ namespace Platform.Scheduler.Link;
 /// </summary>
 public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.SchedulerLinkBase, IDisposable
 {
-    private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan NodeLostAfter = new SchedulerSettings().NodeLostAfter;
 
     private readonly SchedulerLoop _loop;
     private readonly EndpointFeed _feed;
@@ -54,6 +54,8 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         if (hello.Protocol != AgentCodec.ProtocolVersion)
             throw new RpcException(new Status(StatusCode.FailedPrecondition, $"This scheduler speaks link protocol {AgentCodec.ProtocolVersion}, the agent {hello.Protocol}"));
 
+        Check(hello.Node, context);
+        var api = await ApiForAsync(context).ConfigureAwait(false);
         var session = new NodeSession(hello.Node.Id, Interlocked.Increment(ref _lastSession), ending);
         Admit(session);
         await _loop.TellAsync(new Input.NodeConnected(hello.Node, session.Number), ending.Token).ConfigureAwait(false);
@@ -61,7 +63,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         _propagation.Connected(hello.Node.Id);
         try
         {
-            await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, ReportInterval)), ending.Token).ConfigureAwait(false);
+            await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, session.Pace = Pace()) { Api = api }), ending.Token).ConfigureAwait(false);
             var reading = ReadAsync(session, requestStream, ending);
             await WriteAsync(session, responseStream, hello.Endpoints, ending.Token).ConfigureAwait(false);
             await reading.ConfigureAwait(false);
@@ -113,11 +115,14 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 await responses.WriteAsync(AgentCodec.Encode(update), stopping).ConfigureAwait(false);
                 cursor = new EndpointCursor(update.Epoch, update.To);
             }
+            if (Pace() is var pace && pace != session.Pace) await responses.WriteAsync(AgentCodec.EncodePace(session.Pace = pace), stopping).ConfigureAwait(false);
             if (Desired(session) is { } desired) await responses.WriteAsync(AgentCodec.Encode(desired), stopping).ConfigureAwait(false);
             var changed = _feed.ChangedAsync(cursor, stopping).AsTask();
             await (await Task.WhenAny(dirty, changed).WaitAsync(stopping).ConfigureAwait(false)).ConfigureAwait(false);
         }
     }
+
+    private TimeSpan Pace() => FleetPace.ReportInterval(_loop.Current.State.Nodes.Count, NodeLostAfter);
 
     /// <summary>What has changed of the node's desired state since this session was last told; everything at first.</summary>
     private DesiredState? Desired(NodeSession session)
@@ -149,7 +154,9 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     {
         lock (_sessionsLock)
             foreach (var node in step.DirtyNodes)
-                if (_sessions.TryGetValue(node, out var session)) session.MarkDirty();
+                if (_sessions.TryGetValue(node, out var session))
+                    if (step.After.Nodes.ContainsKey(node)) session.MarkDirty();
+                    else session.End(); // removed: it is nobody's node any more
     }
 
     private void Admit(NodeSession session)
@@ -184,6 +191,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
         public NodeId Node => node;
         public long Number => number;
+        public TimeSpan Pace { get; set; }
         public bool NextIsComplete { get; set; } = true;
         public Dictionary<InstanceId, (Goal Goal, bool AwaitsReadiness)> Sent { get; } = [];
         public EquatableArray<string> SentWipe { get; set; }
