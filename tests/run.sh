@@ -39,8 +39,9 @@ needs_docker() { wants functional || wants quickstart; }
 prepare() {
   title "Preparing"
   if needs_docker; then
-    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load \
-      openssl=openssl nodejs=node npm=npm busybox-static=busybox python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
+    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load openssl=openssl \
+      nodejs=node npm=npm busybox-static=busybox haproxy=haproxy dnsmasq-base=dnsmasq \
+      python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."
     ensure_consul >/dev/null || stop_here "The tests compare with a real Consul."

@@ -15,6 +15,9 @@ public static class EnvironmentBuilder
     /// <summary>Set to <c>all</c>, an app is told of every service, not only of its dependencies.</summary>
     public const string ServicesLabel = "PLATFORM_ENV_SERVICES";
 
+    /// <summary>Set to <c>true</c>, services are also told as .NET's service discovery reads them from its configuration: <c>services__web-shop__http__0</c>.</summary>
+    public const string DotnetLabel = "PLATFORM_ENV_DOTNET";
+
     /// <summary>Where Docker containers find their sandbox.</summary>
     public const string ContainerSandbox = "/mnt/mesos/sandbox";
 
@@ -107,9 +110,11 @@ public static class EnvironmentBuilder
         ImmutableSortedDictionary<string, string>.Builder env, AppDefinition app, string nodeAddress, Func<AppId, IEnumerable<Service>> servicesWithin)
     {
         var all = app.Labels.TryGetValue(ServicesLabel, out var wish) && wish.Equals("all", StringComparison.OrdinalIgnoreCase);
+        var dotnet = app.Labels.TryGetValue(DotnetLabel, out var spoken) && spoken.Equals("true", StringComparison.OrdinalIgnoreCase);
         foreach (var target in all ? [AppId.Root] : app.Dependencies.Items)
             foreach (var service in servicesWithin(target))
             {
+                if (dotnet) AddDotnet(env, service, nodeAddress);
                 if (service.Ports.IsEmpty || service.Ports[0].Port == 0) continue;
                 var name = ServiceName(service.App);
                 env[$"{name}_SERVICE_HOST"] = nodeAddress;
@@ -118,6 +123,22 @@ public static class EnvironmentBuilder
                     if (port.Name is { Length: > 0 } portName && port.Port > 0)
                         env[$"{name}_SERVICE_PORT_{Sanitised(portName)}"] = Number(port.Port);
             }
+    }
+
+    /// <summary>
+    /// The first port under its scheme, which is what <c>http://web-shop</c> asks for, and each named port under its name (<c>http://_admin.web-shop</c>).
+    /// The proxy speaks HTTP on a service port unless its label says otherwise.
+    /// </summary>
+    private static void AddDotnet(ImmutableSortedDictionary<string, string>.Builder env, Service service, string nodeAddress)
+    {
+        var host = nodeAddress.Contains(':', StringComparison.Ordinal) ? $"[{nodeAddress}]" : nodeAddress;
+        foreach (var port in service.Ports.Where(x => x.Port > 0 && EndpointFileSet.IsTcp(x)))
+        {
+            var scheme = service.Labels.TryGetValue($"HAPROXY_{Number(port.Index)}_MODE", out var mode) && mode.Equals("tcp", StringComparison.OrdinalIgnoreCase) ? "tcp" : "http";
+            var place = $"{scheme}://{host}:{Number(port.Port)}";
+            if (port.Index == 0) env[$"services__{DnsNames.AppLabel(service.App)}__{scheme}__0"] = place;
+            if (port.Name is { Length: > 0 } name) env[$"services__{DnsNames.AppLabel(service.App)}__{name}__0"] = place;
+        }
     }
 
     /// <summary><c>/shop/eu-1/web</c> is <c>SHOP_EU_1_WEB</c>.</summary>

@@ -25,6 +25,7 @@ internal static class RoleFlags
     private static readonly HashSet<string> s_ofNode =
     [
         "dns", "kv", "edge", "admin", "node-name", "node-address", "task-ports", "domain", "fetch-cache", "runtime", "stop-tasks-on-exit", "attribute", "zone", "region", "reserve-cpus", "reserve-mem",
+        "dns-resolvers", "dns-recursion", "files-config",
     ];
 
     /// <summary>Of a node that is no scheduler's own.</summary>

@@ -117,8 +117,9 @@ public sealed partial record UpOptions
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
             AllowedOrigins = (text("access-control-allow-origin") ?? "")
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
-        }.WithDiscovery(text, problems);
+        };
         options = options.WithCluster(text, role, problems);
+        options = options.WithDiscovery(text, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"

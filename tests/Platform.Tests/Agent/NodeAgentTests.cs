@@ -173,4 +173,44 @@ public sealed class NodeAgentTests : IAsyncLifetime
         _views.Served("proxy", new EndpointCursor("c1", 9), default);
         await session.ReportAsync(r => r.Draining.IsEmpty);
     }
+
+    [Fact]
+    public async Task EachViewsRevision_IsReportedWithItsAge()
+    {
+        var session = await _scheduler.NextSessionAsync();
+        _views.Served("dns", new EndpointCursor("c1", 8));
+        _views.Served("files", new EndpointCursor("c1", 7));
+        var report = await session.ReportAsync(r => r.EndpointRevision == 7);
+        Assert.Equal([("dns", 8), ("files", 7)], report.Views.Select(v => (v.View, v.Revision)));
+        Assert.All(report.Views, v => Assert.InRange(v.Ago, TimeSpan.Zero, TimeSpan.FromSeconds(60)));
+        Assert.True(report.Views[0].Ago >= report.Views[1].Ago);
+    }
+
+    /// <summary>What a node serves is as old as the last word of its scheduler, also for a node that was itself away.</summary>
+    [Fact]
+    public async Task HowLongNoSchedulerWasHeard_IsKnown_AlsoAfterARestart()
+    {
+        var session = await _scheduler.NextSessionAsync();
+        await session.SendAsync(AgentCodec.Encode(new EndpointUpdate("c1", 0, 4, true, [new EndpointChange.NodeSet(new NodeAddress(NodeId.Parse("n1"), "1.2.3.4"))])));
+        await _feed.ChangedAsync(EndpointCursor.Start, default).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal(TimeSpan.Zero, _views.Silence());
+        await _scheduler.DisposeAsync();
+        await UntilAsync(() => _agent.Silence > TimeSpan.Zero, "it still thinks it is linked");
+        await StopAsync();
+        await _agent.DisposeAsync();
+
+        // Away for an hour, as far as the disk knows.
+        var table = Path.Combine(_directory, "data", "agent", "endpoints.json");
+        File.SetLastWriteTimeUtc(table, File.GetLastWriteTimeUtc(table).AddHours(-1));
+        await StartAsync();
+        Assert.InRange(_views.Silence()!.Value, TimeSpan.FromHours(1), TimeSpan.FromHours(2));
+        Assert.Equal(4, _feed.Current.Revision);
+        _scheduler = await FakeScheduler.StartAsync(Path.Combine(_directory, "s"));
+        await UntilAsync(() => _views.Silence() == TimeSpan.Zero, "it has not found the scheduler again");
+    }
+
+    private static async Task UntilAsync(Func<bool> holds, string otherwise)
+    {
+        for (var deadline = DateTime.UtcNow.AddSeconds(60); !holds(); await Task.Delay(10)) Assert.True(DateTime.UtcNow < deadline, otherwise);
+    }
 }

@@ -15,6 +15,8 @@ public sealed class EnvironmentBuilderTests
         Service("/quiet"),
     ];
 
+    private static readonly Service Cache = Service("/cache", Port(0, 10005, "redis")) with { Labels = Map(("HAPROXY_0_MODE", "tcp")) };
+
     [Fact]
     public void A_docker_app_in_bridge_mode_gets_everything_the_contract_lists() => Check("docker-bridge", new AppDefinition
     {
@@ -78,6 +80,15 @@ public sealed class EnvironmentBuilderTests
     });
 
     [Fact]
+    public void A_label_asks_for_dependencies_as_dotnet_reads_them() => Check("dotnet", new AppDefinition
+    {
+        Id = AppId.Parse("/shop/web"),
+        Version = Version,
+        Dependencies = [AppId.Parse("/shop/eu-1"), AppId.Parse("/cache")],
+        Labels = Map((EnvironmentBuilder.DotnetLabel, "true")),
+    });
+
+    [Fact]
     public void The_lookup_over_an_endpoint_table_finds_apps_groups_and_the_root()
     {
         var table = new EndpointTable();
@@ -93,7 +104,7 @@ public sealed class EnvironmentBuilderTests
     private static void Check(string golden, AppDefinition app, params int[] hostPorts)
     {
         var id = InstanceId.Derive("test-cluster", app.Id, 7);
-        var env = EnvironmentBuilder.Build(app, id, NodeId.Parse("node-1"), "10.1.2.3", [.. hostPorts], g => Services.Where(s => s.App.IsWithin(g)));
+        var env = EnvironmentBuilder.Build(app, id, NodeId.Parse("node-1"), "10.1.2.3", [.. hostPorts], g => Services.Concat(g.IsRoot ? [] : [Cache]).Where(s => s.App.IsWithin(g)));
         GoldenFile.Check($"env/{golden}.env", string.Join('\n', env.Select(x => $"{x.Key}={x.Value}")));
     }
 
