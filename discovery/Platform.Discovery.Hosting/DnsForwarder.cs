@@ -161,8 +161,9 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
                 var id = (ushort)RandomNumberGenerator.GetInt32(ushort.MaxValue + 1);
                 var spelled = Respelled(question);
                 var packet = DnsWire.Query(id, spelled, recursionDesired: true, key.CheckingDisabled, key.DnssecOk);
-                var reply = await ByUdpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false);
-                if (reply is null || DnsWire.IsTruncated(reply)) reply = await ByTcpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false) ?? reply;
+                var (reply, sure) = await ByUdpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false);
+                // A server that keeps no spelling and speaks no TCP (some small routers' do neither) is believed on its id and port, as everywhere else.
+                if (!sure || DnsWire.IsTruncated(reply)) reply = await TryTcpAsync(server, packet, id, spelled, deadline).ConfigureAwait(false) ?? reply;
                 return reply is null ? null : UpstreamReply.Trusted(reply, key.DnssecOk);
             }
             finally
@@ -188,8 +189,8 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
         return spelled;
     }
 
-    /// <summary>Null when replies came that were not to the question, or not as it was spelled: then only TCP can be trusted.</summary>
-    private async Task<byte[]?> ByUdpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)
+    /// <summary>Not sure when replies came that were not to the question (then there is none), or not as it was spelled: TCP is to be asked.</summary>
+    private async Task<(byte[]? Reply, bool Sure)> ByUdpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)
     {
         using var lease = _sockets.Take(server);
         await lease.Socket.SendAsync(packet, deadline).ConfigureAwait(false);
@@ -199,11 +200,25 @@ internal sealed partial class DnsForwarder(DnsOptions options, Func<IPEndPoint, 
             var length = await lease.Socket.ReceiveAsync(buffer, deadline).ConfigureAwait(false);
             var fit = UpstreamReply.Judge(buffer.AsSpan(0, length), id, question);
             if (fit == UpstreamReply.Fit.Stranger) continue;
-            if (fit == UpstreamReply.Fit.Respelled) return null;
-            if (mismatches == 0) lease.Keep();
-            return buffer[..length];
+            if (mismatches == 0 && fit == UpstreamReply.Fit.Ours) lease.Keep();
+            return (buffer[..length], fit == UpstreamReply.Fit.Ours);
         }
-        return null;
+        return (null, false);
+    }
+
+    /// <summary>Null if the server does not speak it, or takes more than half of the time there is.</summary>
+    private async Task<byte[]?> TryTcpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)
+    {
+        using var half = CancellationTokenSource.CreateLinkedTokenSource(deadline);
+        half.CancelAfter(options.UpstreamTimeout / 2);
+        try
+        {
+            return await ByTcpAsync(server, packet, id, question, half.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is SocketException or IOException || e is OperationCanceledException && !deadline.IsCancellationRequested)
+        {
+            return null;
+        }
     }
 
     private static async Task<byte[]?> ByTcpAsync(IPEndPoint server, byte[] packet, ushort id, byte[] question, CancellationToken deadline)

@@ -61,6 +61,7 @@ internal sealed class EndpointWatch(PublishedEndpoints endpoints, SchedulerMeter
         json.WriteStartArray("nodes");
         foreach (var (node, sight) in endpoints.Propagation.Nodes)
         {
+            if (!call.View.State.Nodes.ContainsKey(node)) continue; // removed since
             json.WriteStartObject();
             json.WriteString("node", node.Name);
             json.WriteBoolean("connected", sight.Connected);

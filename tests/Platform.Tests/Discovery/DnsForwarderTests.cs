@@ -79,6 +79,19 @@ public sealed class DnsForwarderTests
     }
 
     [Fact]
+    public async Task A_server_that_keeps_no_spelling_and_speaks_no_tcp_is_believed_on_id_and_port()
+    {
+        await using var upstream = new Upstream((q, tcp) =>
+        {
+            var reply = q.Answer(Good);
+            for (var i = 12; i < 12 + q.QuestionLength - 4; i++) reply[i] = (byte)char.ToLowerInvariant((char)reply[i]);
+            return tcp ? [] : [reply];
+        });
+        using var asking = new Asking(upstream);
+        Assert.Equal(Good, await asking.AddressAsync("with-many-many-many-many-letters.example.com"));
+    }
+
+    [Fact]
     public async Task What_a_reply_says_of_other_names_is_neither_remembered_nor_passed_on()
     {
         var victim = Wire("victim.example.org");
