@@ -221,7 +221,7 @@ public sealed class AppChangeTests(OnePlatform one) : ChecklistTests(one)
         (await Api.SendAsync(HttpMethod.Put, "/v2/secrets/line40", """{"value":"open sesame"}"""u8.ToArray())).Must(HttpStatusCode.Created);
         var app = Apps.Web("/line40").With("secrets", new JsonObject { ["s"] = new JsonObject { ["source"] = "line40" } })
             .With("env", new JsonObject { ["S"] = new JsonObject { ["secret"] = "s" } })
-            .WithCheck(CommandCheck("test \"$S\" = 'open sesame' && test \"$(cat /keep/it)\" = 'open sesame'"));
+            .WithCheck(CommandCheck("test ${#S} = 11 && test \"$S\" = \"$(cat /keep/it)\""));
         app["container"]!["volumes"] = new JsonArray(new JsonObject { ["containerPath"] = "/keep/it", ["secret"] = "s" });
         Assert.Equal(1, (await RunAsync(app)).Healthy);
         Assert.DoesNotContain("sesame", (await Api.GetAsync("/v2/apps/line40?embed=app.tasks")).Body, StringComparison.Ordinal);

@@ -15,6 +15,15 @@ public sealed partial class RowTests
     private const string StuckPod = """{"id":"/p","containers":[{"name":"c","resources":{"cpus":1000,"mem":32},"image":{"kind":"DOCKER","id":"x"},"exec":{"command":{"shell":"sleep 1"}}}]}""";
     private const string Stuck = """{"id":"/a","cmd":"sleep 1","cpus":1000}""";
 
+    /// <summary>What the contract knows of, and our additions within it; areas of our own have tests of their own.</summary>
+    private static readonly string[] Areas =
+    [
+        "apps", "groups", "pods", "tasks", "deployments", "queue", "artifacts", "secrets", "events", "eventSubscriptions", "info", "leader", "plugins", "schemas", "openapi.json",
+    ];
+
+    private static bool IsOfContract(Route route) =>
+        route.Path.Split('/', '{', ':') is not ["", "v2", var area, ..] || Areas.Contains(area);
+
     /// <summary>Every operation that takes JSON, with a body that would do.</summary>
     private static readonly (string Method, string Path, string Body)[] Writes =
     [
@@ -249,8 +258,8 @@ public sealed partial class RowTests
         var noted = Directory.GetFiles(Path.Combine(Golden.Root, "api"), "*.txt").SelectMany(f => Exchange().Matches(File.ReadAllText(f)))
             .Select(m => (Method: m.Groups[1].Value, Path: m.Groups[2].Value.Split('?')[0], Status: m.Groups[3].Value))
             .Select(x => (routes.Find(x.Method == "HEAD" ? "GET" : x.Method, Uri.UnescapeDataString(x.Path).Split('/', StringSplitOptions.RemoveEmptyEntries)).Route, x.Status))
-            .Where(x => x.Route is not null).Select(x => $"{x.Route!.Method} {x.Route.Path} {x.Status}").ToHashSet();
-        var documented = world.Rest.Documented.SelectMany(r => r.Statuses.Items.Select(s => $"{r.Method} {r.Path} {s}")).ToHashSet();
+            .Where(x => x.Route is not null && IsOfContract(x.Route)).Select(x => $"{x.Route!.Method} {x.Route.Path} {x.Status}").ToHashSet();
+        var documented = world.Rest.Documented.Where(IsOfContract).SelectMany(r => r.Statuses.Items.Select(s => $"{r.Method} {r.Path} {s}")).ToHashSet();
         Assert.True(documented.IsSubsetOf(noted), $"documented, and in no golden file:\n{string.Join('\n', documented.Except(noted).Order(StringComparer.Ordinal))}");
         Assert.True(noted.IsSubsetOf(documented), $"in a golden file, and not documented:\n{string.Join('\n', noted.Except(documented).Order(StringComparer.Ordinal))}");
     }
