@@ -116,7 +116,8 @@ public sealed class NodesTests(ITestOutputHelper output)
             Assert.Equal(2, (await node.DigAsync(Name, "A")).Data("A").Length);
             await node.AnsweredByAsync(Port, before);
         }
-        await second.Process.KillAsync(); // and its own restart changes nothing either: what it last knew is on its disk
+        await Eventually.HoldsAsync("its disk has what it knows", () => Task.FromResult(before.TrueForAll(t => second.TableOnDisk().Contains(InstanceOf(t), StringComparison.Ordinal))));
+        await second.Process.KillAsync(); // and its own restart changes nothing either
         var from = second.Process.Log().Length;
         var starting = second.Process.StartAsync();
         await Eventually.HoldsAsync("a node that starts without a scheduler serves", async () => second.Process.Log(from).Contains("admin ", StringComparison.Ordinal) && await second.TryCallAsync(Port) is not null, 60);
