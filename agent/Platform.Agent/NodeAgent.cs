@@ -61,6 +61,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         _log = loggers.CreateLogger<NodeAgent>();
         _fetcher = new ArtifactFetcher(options.Fetch, Path.Combine(Path.GetFullPath(options.DataDirectory), "fetch-cache"), time);
         _link = new SchedulerLink(this, options.Schedulers.Items, options.Credentials, _bootId, feed, views, time, loggers.CreateLogger<SchedulerLink>());
+        views.Silence = () => Silence;
     }
 
     /// <summary>After <see cref="StartAsync"/>.</summary>
@@ -94,7 +95,11 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     {
         Directory.CreateDirectory(Path.Combine(_options.DataDirectory, "agent"));
         if (ReadFile<AgentMemory>(MemoryFile) is { } memory) _memory = memory;
-        if (ReadFile<EndpointUpdate>(TableFile) is { Complete: true } table) _feed.Apply(table);
+        if (ReadFile<EndpointUpdate>(TableFile) is { Complete: true } table)
+        {
+            _feed.Apply(table);
+            _link.LastHeardAt = new DateTimeOffset(File.GetLastWriteTimeUtc(TableFile), TimeSpan.Zero);
+        }
         if (_options.ClusterId is { } given && _memory.ClusterId is null) _memory = _memory with { ClusterId = given };
 
         var bridgeBefore = DurableFile.Read(BridgeFile) is { } bytes ? System.Text.Encoding.UTF8.GetString(bytes) : null;
@@ -146,7 +151,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         _stopping = stopping;
         if (_memory.ClusterId is { } cluster) Enter(cluster, stopping);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token));
+        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token), KeepContactAsync(ended.Token));
         var first = await Task.WhenAny(loops, _broken.Task).ConfigureAwait(false);
         await ended.CancelAsync().ConfigureAwait(false);
         await loops.ConfigureAwait(false);

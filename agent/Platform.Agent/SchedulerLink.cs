@@ -58,6 +58,9 @@ internal sealed partial class SchedulerLink(
     /// <summary>Whether a scheduler listens now; for the node's own health page.</summary>
     public bool Connected { get; private set; }
 
+    /// <summary>When the last link ended, or what an earlier life remembers of it; null: no scheduler was ever heard.</summary>
+    public DateTimeOffset? LastHeardAt { get; set; }
+
     /// <summary>The latest truth, and whose reports in it are news.</summary>
     public void Publish(NodeState state, IEnumerable<InstanceId> changed)
     {
@@ -90,8 +93,11 @@ internal sealed partial class SchedulerLink(
             }
             catch (Exception e) when (stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException)
             {
+                if (Connected) LastHeardAt = time.GetUtcNow();
+                Connected = false;
                 return;
             }
+            if (Connected) LastHeardAt = time.GetUtcNow();
             Connected = false;
             if (!stopping.IsCancellationRequested) await backoff.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
@@ -227,10 +233,13 @@ internal sealed partial class SchedulerLink(
             _changed.Clear();
             return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision)
             {
-                Wiped = state.Wiped, Traffic = NewTraffic(),
+                Wiped = state.Wiped, Traffic = NewTraffic(), Views = Views(seen),
             };
         }
     }
+
+    private EquatableArray<ViewServed> Views(NodeViews.State seen) =>
+        seen.Served.Select(x => new ViewServed(x.Key, x.Value.Revision, views.SinceServed(seen, x.Key))).ToEquatableArray();
 
     private EquatableArray<AppTraffic> NewTraffic()
     {

@@ -24,6 +24,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
     private readonly KvView _kv;
+    private readonly CatalogView _catalog;
+    private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
@@ -54,6 +56,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
         _kv = new KvView(
             _feed, _views, new KvOptions { Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString(), TimeSpan.Zero) : null }, loggers);
+        _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
+        _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
@@ -94,7 +98,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -115,7 +119,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
@@ -133,6 +137,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     {
         await _proxy.DisposeAsync().ConfigureAwait(false);
         _dns.Dispose();
+        _passage?.Dispose();
         await _web.DisposeAsync().ConfigureAwait(false);
         await Agent.DisposeAsync().ConfigureAwait(false);
     }
@@ -158,8 +163,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
+        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _catalog.AddTo(_kv.AddTo(new ConsulDoor(_kv.Options))).AnswerAsync;
         // Two doors on one server: which one a request came in by decides what it can reach.
-        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_kv.AnswerAsync));
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();
         web.MapAdmin(_proxy);
         return web;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Scheduler.Api;
 
@@ -58,6 +59,9 @@ public sealed partial record UpOptions
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Somebody else's Consul to publish into; the KV door then leads there.</summary>
+    public ConsulAddress? Consul { get; init; }
+
     /// <summary>Asked for at the REST door; null = nobody is asked.</summary>
     public HttpCredentials? HttpCredentials { get; init; }
 
@@ -96,6 +100,7 @@ public sealed partial record UpOptions
             DeployTimeout = Timeout(),
             AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
+            Consul = Consul(),
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
@@ -160,6 +165,18 @@ public sealed partial record UpOptions
             if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
+        }
+
+        ConsulAddress? Consul()
+        {
+            if (text("consul") is not { } said)
+            {
+                if (text("consul-token") is not null) problems.Add("--consul-token: there is no --consul to use it with");
+                return null;
+            }
+            if (ConsulAddress.TryParse(said, text("consul-token"), out var address)) return address;
+            problems.Add($"--consul {said}: an http or https URL without a path is wanted, such as http://127.0.0.1:8500");
+            return null;
         }
 
         HttpCredentials? Credentials()
@@ -227,6 +244,8 @@ public sealed partial record UpOptions
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
         ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
+        ["consul"] = Consul?.ToString() ?? "",
+        ["consul-token"] = Consul?.Token is null ? "" : "set, and not shown",
         ["http-realm"] = HttpRealm,
         ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",
         ["access-control-allow-origin"] = string.Join(',', AllowedOrigins),

@@ -17,7 +17,12 @@ public sealed record AgentReport(
     public EquatableArray<string> Wiped { get; init; }
 
     public EquatableArray<AppTraffic> Traffic { get; init; }
+
+    public EquatableArray<ViewServed> Views { get; init; }
 }
+
+/// <summary>Where one view of a node stands, and since when.</summary>
+public sealed record ViewServed(string View, long Revision, TimeSpan Ago);
 
 /// <summary>What a scheduler says first on a stream.</summary>
 public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval)
@@ -38,6 +43,9 @@ public sealed record DesiredState(long Revision, bool Complete, long NextSerial,
 /// </summary>
 public static class AgentCodec
 {
+    /// <summary>A year, in microseconds: what a broken peer says beyond it is cut, and fits a TimeSpan.</summary>
+    private const long AgoMaxUs = 365L * 24 * 3600 * 1_000_000;
+
     /// <summary>Said in Hello; a scheduler that cannot serve it answers Goodbye.</summary>
     public const int ProtocolVersion = 1;
 
@@ -79,6 +87,7 @@ public static class AgentCodec
             DesiredRevision = report.DesiredRevision,
             Wiped = { report.Wiped },
             Traffic = { report.Traffic.Select(x => new Wire.AppTraffic { App = x.App.Path, Requests = x.Requests, Failed = x.Failed }) },
+            Views = { report.Views.Select(x => new Wire.ViewServed { View = x.View, Revision = x.Revision, AgoUs = (long)x.Ago.TotalMicroseconds }) },
         },
     };
 
@@ -88,6 +97,7 @@ public static class AgentCodec
     {
         Wiped = report.Wiped.ToEquatableArray(),
         Traffic = report.Traffic.Select(x => new AppTraffic(AppId.Parse(x.App), x.Requests, x.Failed)).ToEquatableArray(),
+        Views = report.Views.Select(x => new ViewServed(x.View, x.Revision, TimeSpan.FromMicroseconds(Math.Clamp(x.AgoUs, 0, AgoMaxUs)))).ToEquatableArray(),
     };
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Protocol.Transfer;
 using Platform.Scheduler.Api;
@@ -48,6 +49,7 @@ public sealed record LinkDoor(IPEndPoint EndPoint, bool Plain);
 public sealed class SchedulerHost : IAsyncDisposable
 {
     private readonly SqliteClusterLog _log;
+    private readonly PublishedEndpoints _endpoints;
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
     private readonly EventCallbacks _callbacks;
@@ -66,11 +68,12 @@ public sealed class SchedulerHost : IAsyncDisposable
         Loop = loop;
         (_authority, _time, _linkSocket) = (authority, time, options.LinkSocket);
         _http = new HttpDownload(options.ForbidPrivateFetch);
-        _gateway = new AgentGateway(loop, secrets, loggers.CreateLogger<AgentGateway>()) { Authority = authority, Api = _apiKnown.Task };
+        _endpoints = new PublishedEndpoints(loop, time);
+        _gateway = new AgentGateway(loop, _endpoints, secrets, loggers.CreateLogger<AgentGateway>()) { Authority = authority, Api = _apiKnown.Task };
         _events = new EventHub(loop, log, time);
         _callbacks = new EventCallbacks(loop, _events, CallbackLimits.Default, time, loggers.CreateLogger<EventCallbacks>());
         var artifacts = new ArtifactStore(Path.Combine(options.Directory, "artifacts"), options.ArtifactBytesMax);
-        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets) { Authority = authority?.Fingerprint };
+        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets, _endpoints) { Authority = authority?.Fingerprint };
         _rest = new RestApi(loop, options.Rest, stores, _events, time, loggers.CreateLogger<RestApi>());
         _web = Web(options, loggers);
     }
@@ -79,7 +82,10 @@ public sealed class SchedulerHost : IAsyncDisposable
     public string ClusterId => Loop.Current.State.ClusterId;
 
     /// <summary>Where the endpoint table stands.</summary>
-    public EndpointCursor Endpoints => _gateway.Endpoints.Current.Cursor;
+    public EndpointCursor Endpoints => _endpoints.Feed.Current.Cursor;
+
+    /// <summary>The endpoint table as this scheduler's log has it.</summary>
+    public EndpointFeed EndpointFeed => _endpoints.Feed;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);

@@ -17,6 +17,12 @@ internal sealed record Answer(int Status)
     /// <summary>Instead of a body: sends for as long as there is something to send.</summary>
     public Func<Task>? Follow { get; init; }
 
+    /// <summary>Instead of an answer: what it will be, when there is something to tell. Waiting is not counted as being at work.</summary>
+    public Func<Task<Answer>>? Later { get; init; }
+
+    /// <summary>Where the endpoint table stood that the answer tells of.</summary>
+    public EndpointCursor? Endpoints { get; init; }
+
     public string? Location { get; init; }
     public string? DeploymentId { get; init; }
     public string? Allow { get; init; }

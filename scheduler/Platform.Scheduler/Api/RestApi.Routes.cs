@@ -11,7 +11,8 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. NodeRoutes(), .. EventRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(),
+        .. NodeRoutes(), .. EventRoutes(), .. EndpointRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -162,6 +163,15 @@ public sealed partial class RestApi
             with { Query = ["callbackUrl"], Statuses = [200, 403, 422] },
         Delete("/v2/eventSubscriptions", "Have no more events posted there", (call, _) => _subscriptions.UnsubscribeAsync(call))
             with { Query = ["callbackUrl"], Statuses = [200, 422] },
+    ];
+
+    private IEnumerable<Route> EndpointRoutes() =>
+    [
+        Get("/v2/endpoints", "Every ready instance, by service; with an index, as soon as something changes after it", _endpoints.Get)
+            with { Query = ["app", "index", "epoch", "wait"], Statuses = [200, 400] },
+        Get("/v2/endpoints/events", "The endpoints and then each change of them, as server-sent events; with Last-Event-ID, what was missed", _endpoints.Events)
+            with { Query = ["app"], Statuses = [200, 400, 406] },
+        Get("/v2/endpoints/revisions", "Which revision each view of each node serves, and how fast changes get there", _endpoints.Revisions),
     ];
 
     private IEnumerable<Route> ServerRoutes() =>

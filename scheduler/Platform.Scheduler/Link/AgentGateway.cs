@@ -19,6 +19,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private readonly SchedulerLoop _loop;
     private readonly EndpointFeed _feed;
+    private readonly Propagation _propagation;
     private readonly SecretVault _secrets;
     private readonly ILogger<AgentGateway> _logger;
     private readonly long _term;
@@ -27,21 +28,16 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     private readonly CancellationTokenSource _closing = new();
     private long _lastSession;
 
-    public AgentGateway(SchedulerLoop loop, SecretVault secrets, ILogger<AgentGateway> logger)
+    /// <param name="endpoints">Made before: it hears of each step first.</param>
+    public AgentGateway(SchedulerLoop loop, PublishedEndpoints endpoints, SecretVault secrets, ILogger<AgentGateway> logger)
     {
+        (_feed, _propagation) = (endpoints.Feed, endpoints.Propagation);
         _secrets = secrets;
         _loop = loop;
         _logger = logger;
-        var state = loop.Current.State;
-        _term = state.Revision;
-        var table = new EndpointTable();
-        _feed = new EndpointFeed(table);
-        _feed.Apply(Projections.Complete(state));
+        _term = loop.Current.State.Revision;
         loop.Published += OnPublished;
     }
-
-    /// <summary>The scheduler's own endpoint table: what it sends to the nodes.</summary>
-    public EndpointFeed Endpoints => _feed;
 
     /// <summary>Ends every stream, so that the agents look for another scheduler at once.</summary>
     public void Close() => _closing.Cancel();
@@ -64,6 +60,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         Admit(session);
         await _loop.TellAsync(new Input.NodeConnected(hello.Node, session.Number), ending.Token).ConfigureAwait(false);
         Connected(hello.Node.Id, hello.Node.Address);
+        _propagation.Connected(hello.Node.Id);
         try
         {
             await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, session.Pace = Pace()) { Api = api }), ending.Token).ConfigureAwait(false);
@@ -92,6 +89,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 if (requests.Current.Report is { } wire)
                 {
                     var report = AgentCodec.Decode(wire);
+                    _propagation.Reported(session.Node, report.Views);
                     await _loop.TellAsync(new Input.NodeReported(
                         session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining)
                     {
@@ -154,8 +152,6 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private void OnPublished(Step step)
     {
-        if (!step.EndpointChanges.IsEmpty)
-            _feed.Apply(new EndpointUpdate(step.After.ClusterId, _feed.Current.Revision, step.After.Revision, false, new EquatableArray<EndpointChange>(step.EndpointChanges)));
         lock (_sessionsLock)
             foreach (var node in step.DirtyNodes)
                 if (_sessions.TryGetValue(node, out var session))
@@ -175,7 +171,11 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     private void Dismiss(NodeSession session)
     {
         lock (_sessionsLock)
-            if (_sessions.TryGetValue(session.Node, out var current) && current == session) _sessions.Remove(session.Node);
+            if (_sessions.TryGetValue(session.Node, out var current) && current == session)
+            {
+                _sessions.Remove(session.Node);
+                _propagation.Disconnected(session.Node);
+            }
     }
 
     [LoggerMessage(3101, LogLevel.Information, "Node {Node} at {Address} is connected")]
