@@ -239,6 +239,7 @@ public sealed partial class NodeAgent
             {
                 await Task.Delay(TableDelay - _time.GetElapsedTime(savedAt) is var rest && rest > TimeSpan.Zero ? rest : TimeSpan.Zero, _time, stopping).ConfigureAwait(false);
                 await _feed.ChangedAsync(saved, stopping).ConfigureAwait(false);
+                await Task.Delay(TableSoon, _time, stopping).ConfigureAwait(false); // first those whom the change is for
             }
             catch (OperationCanceledException)
             {
@@ -248,7 +249,7 @@ public sealed partial class NodeAgent
             if (snapshot.Cursor == saved) continue;
             saved = snapshot.Cursor;
             TryWrite(TableFile, JsonSerializer.SerializeToUtf8Bytes(EndpointTable.Complete(snapshot), AgentCodec.Json));
-            savedAt = _time.GetTimestamp(); // a change by itself is on the disk at once; of many, the last
+            savedAt = _time.GetTimestamp(); // a change by itself is soon on the disk; of many, the last
         }
     }
 

@@ -44,7 +44,7 @@ public sealed class NodesTests(ITestOutputHelper output)
         var used = cluster.Nodes[0].Process.Environment["PLATFORM_TOKEN"];
         foreach (var (token, why) in ((string?, string)[])[(used, $"was used by node {cluster.Nodes[0].Name}"), (used[..^1] + (used[^1] == '0' ? '1' : '0'), "the secret is not that of join token"), (null, "has not joined yet")])
         {
-            await using var stranger = cluster.NodeOn(3, token, "stranger");
+            await using var stranger = cluster.NodeOn(4, token, "stranger");
             var (code, said) = await stranger.Process.RefusedAsync();
             Assert.Contains(why, said, StringComparison.Ordinal);
             Assert.Equal(token is null ? 23 : 24, code);

@@ -34,7 +34,7 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
 
     public static async Task<ClusterUnderTest> StartAsync(int nodes, params (string Flag, string Value)[] schedulerFlags)
     {
-        var cluster = new ClusterUnderTest(await Machines.MakeAsync(nodes), schedulerFlags);
+        var cluster = new ClusterUnderTest(await Machines.MakeAsync(nodes + 1), schedulerFlags); // one to spare, for whoever else may come
         try
         {
             await cluster.Scheduler.StartAsync();
