@@ -232,13 +232,14 @@ public sealed partial class NodeAgent
     /// <summary>Keeps the endpoint table on disk, at most once a second.</summary>
     private async Task KeepTableAsync(CancellationToken stopping)
     {
-        var saved = _feed.Current.Cursor;
+        var (saved, savedAt) = (_feed.Current.Cursor, _time.GetTimestamp());
         while (!stopping.IsCancellationRequested)
         {
             try
             {
+                await Task.Delay(TableDelay - _time.GetElapsedTime(savedAt) is var rest && rest > TimeSpan.Zero ? rest : TimeSpan.Zero, _time, stopping).ConfigureAwait(false);
                 await _feed.ChangedAsync(saved, stopping).ConfigureAwait(false);
-                await Task.Delay(TableDelay, _time, stopping).ConfigureAwait(false);
+                await Task.Delay(TableSoon, _time, stopping).ConfigureAwait(false); // first those whom the change is for
             }
             catch (OperationCanceledException)
             {
@@ -248,6 +249,7 @@ public sealed partial class NodeAgent
             if (snapshot.Cursor == saved) continue;
             saved = snapshot.Cursor;
             TryWrite(TableFile, JsonSerializer.SerializeToUtf8Bytes(EndpointTable.Complete(snapshot), AgentCodec.Json));
+            savedAt = _time.GetTimestamp(); // a change by itself is soon on the disk; of many, the last
         }
     }
 

@@ -25,6 +25,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     public const int BatchMax = 256;
     private static readonly TimeSpan ListInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SoonDelay = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan TableSoon = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan TableDelay = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan DockerTimeout = TimeSpan.FromSeconds(5);
 

@@ -44,7 +44,7 @@ public sealed class NodesTests(ITestOutputHelper output)
         var used = cluster.Nodes[0].Process.Environment["PLATFORM_TOKEN"];
         foreach (var (token, why) in ((string?, string)[])[(used, $"was used by node {cluster.Nodes[0].Name}"), (used[..^1] + (used[^1] == '0' ? '1' : '0'), "the secret is not that of join token"), (null, "has not joined yet")])
         {
-            await using var stranger = cluster.NodeOn(3, token, "stranger");
+            await using var stranger = cluster.NodeOn(4, token, "stranger");
             var (code, said) = await stranger.Process.RefusedAsync();
             Assert.Contains(why, said, StringComparison.Ordinal);
             Assert.Equal(token is null ? 23 : 24, code);
@@ -116,7 +116,8 @@ public sealed class NodesTests(ITestOutputHelper output)
             Assert.Equal(2, (await node.DigAsync(Name, "A")).Data("A").Length);
             await node.AnsweredByAsync(Port, before);
         }
-        await second.Process.KillAsync(); // and its own restart changes nothing either: what it last knew is on its disk
+        await Eventually.HoldsAsync("its disk has what it knows", () => Task.FromResult(before.TrueForAll(t => second.TableOnDisk().Contains(InstanceOf(t), StringComparison.Ordinal))));
+        await second.Process.KillAsync(); // and its own restart changes nothing either
         var from = second.Process.Log().Length;
         var starting = second.Process.StartAsync();
         await Eventually.HoldsAsync("a node that starts without a scheduler serves", async () => second.Process.Log(from).Contains("admin ", StringComparison.Ordinal) && await second.TryCallAsync(Port) is not null, 60);

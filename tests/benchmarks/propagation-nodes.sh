@@ -2,7 +2,7 @@
 # Health check passed on a node → visible in DNS, KV, file and proxy on every one of 5 nodes: median and p99 in milliseconds, all on one clock.
 #   tests/benchmarks/propagation-nodes.sh [CHANGES] [NODES]      default 200, 5
 # A scheduler, and nodes in network namespaces, joined over TLS; a plain process with a health check is taken away and brought back, wherever it is placed.
-# One program looks at all views of all nodes every 5 ms. As root; needs no Docker.
+# One program looks at all views of all nodes every 4 ms. As root; needs no Docker.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . tests/lib/netns.sh

@@ -34,7 +34,7 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
 
     public static async Task<ClusterUnderTest> StartAsync(int nodes, params (string Flag, string Value)[] schedulerFlags)
     {
-        var cluster = new ClusterUnderTest(await Machines.MakeAsync(nodes), schedulerFlags);
+        var cluster = new ClusterUnderTest(await Machines.MakeAsync(nodes + 1), schedulerFlags); // one to spare, for whoever else may come
         try
         {
             await cluster.Scheduler.StartAsync();
@@ -64,7 +64,7 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
             ["--runtime"] = "process", ["--task-ports"] = "31000-31100", ["--attribute"] = $"rack=r{machine % 2}", ["--zone"] = $"z{machine}",
         }, Machines.NamespaceOf(machine));
         if (token is not null) process.Environment["PLATFORM_TOKEN"] = token;
-        return new NodeUnderTest(name ?? NameOf(machine), address, process);
+        return new NodeUnderTest(name ?? NameOf(machine), address, Path.Combine(directory, "data"), process);
     }
 
     public async Task<JsonNode> NodeAsync(string name) => (await Api.GetAsync($"/v2/nodes/{name}")).Must(HttpStatusCode.OK).Json;
@@ -96,13 +96,16 @@ internal sealed class ClusterUnderTest : IAsyncDisposable
     }
 }
 
-internal sealed class NodeUnderTest(string name, string address, PlatformProcess process) : IAsyncDisposable
+internal sealed class NodeUnderTest(string name, string address, string data, PlatformProcess process) : IAsyncDisposable
 {
     private readonly HttpClient _http = new(new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.Zero }) { Timeout = TimeSpan.FromSeconds(30) };
 
     public string Name => name;
     public string Address => address;
     public PlatformProcess Process => process;
+
+    /// <summary>The endpoint table that it would start with.</summary>
+    public string TableOnDisk() => File.Exists(Path.Combine(data, "agent", "endpoints.json")) ? File.ReadAllText(Path.Combine(data, "agent", "endpoints.json")) : "";
 
     public Uri ServicePort(int port) => new($"http://{address}:{port}/index.html");
 
