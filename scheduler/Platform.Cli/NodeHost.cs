@@ -23,7 +23,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly EndpointFeed _feed = new(new EndpointTable());
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
+    private readonly StoreReplica _store = new(TimeProvider.System);
     private readonly KvView _kv;
+    private readonly ConsulDoor _door;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
@@ -46,10 +48,15 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 ClusterId = clusterId,
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
             },
-            _feed, _views, loggers, TimeProvider.System);
+            _feed, _views, _store, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
-        _kv = new KvView(
-            _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
+        _kv = new KvView(_feed, _views, _store);
+        _door = new ConsulDoor(_kv, _store, new KvOptions
+        {
+            NodeName = options.NodeName.Name,
+            Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
+            Ask = Agent.AskStoreAsync,
+        }, loggers);
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
@@ -79,7 +86,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API: keys, sessions, locks, transactions; endpoints under platform/"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -144,7 +151,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
         // Two doors on one server: which one a request came in by decides what it can reach.
-        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_kv.AnswerAsync));
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_door.AnswerAsync));
         web.UseRouting();
         web.MapAdmin(_proxy);
         return web;

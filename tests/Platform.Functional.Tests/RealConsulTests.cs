@@ -13,7 +13,7 @@ public sealed class RealConsulTests
         var self = JsonNode.Parse(await consul.Http.GetStringAsync("/v1/agent/self"))!;
         Assert.Equal("1.8.7", self["Config"]!["Version"]!.GetValue<string>());
         using var stored = await consul.Http.PutAsync("/v1/kv/a", new StringContent("b"));
-        Assert.Equal("true", await stored.Content.ReadAsStringAsync());
+        Assert.Equal("true", (await stored.Content.ReadAsStringAsync()).Trim());
         Assert.Equal("b", await consul.Http.GetStringAsync("/v1/kv/a?raw"));
     }
 }
