@@ -23,6 +23,9 @@ public static class KvAnswers
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonWriterOptions Indented = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, IndentSize = 4 };
 
+    /// <summary>About what Go's durations can be.</summary>
+    private static readonly TimeSpan DurationMax = TimeSpan.FromDays(100_000);
+
     public static long Index(KvTree tree, KvEntries own, KvQuery query) =>
         query.IsPrefix ? KvLookup.IndexUnder(tree, own, query.Key) : KvLookup.IndexOf(tree, own, query.Key);
 
@@ -136,7 +139,7 @@ public static class KvAnswers
             if (unit is null) return false;
             seconds += number * unit.Value;
         }
-        duration = TimeSpan.FromSeconds(Math.Min(seconds, TimeSpan.FromDays(1).TotalSeconds));
+        duration = TimeSpan.FromSeconds(Math.Min(seconds, DurationMax.TotalSeconds));
         return true;
     }
 }

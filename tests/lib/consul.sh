@@ -1,9 +1,11 @@
 # Sourced, or run as a command. A real Consul to compare with: Debian bullseye's consul 1.8.7, which later suites no longer have.
 #   ensure_consul          prints the path of the binary; fetched once by apt from this machine's own Debian mirror, then kept
-# It is unpacked, not installed: nothing of it is left on the machine but the kept file. Non-zero after one sentence on stderr.
+#   ensure_consul_npm      prints a directory for NODE_PATH with npm's package consul
+# Consul is unpacked, not installed: nothing of it is left on the machine but the kept file. Non-zero after one sentence on stderr.
 
 CONSUL_SUITE=bullseye
 CONSUL_VERSION=1.8.7
+CONSUL_NPM_VERSION=2.0.1
 
 _consul_cache() {
   local place
@@ -56,6 +58,18 @@ ensure_consul() (
   fi
   "$binary" version 2>/dev/null | grep -q "^Consul v$CONSUL_VERSION" || { echo "$binary is not Consul $CONSUL_VERSION." >&2; exit 1; }
   echo "$binary"
+)
+
+ensure_consul_npm() (
+  cache=$(_consul_cache) || { echo "No directory to keep npm's consul in." >&2; exit 1; }
+  place=$cache/consul-npm-$CONSUL_NPM_VERSION
+  exec 9>"$place.lock"
+  flock 9
+  if ! [ -d "$place/node_modules/consul" ]; then
+    rm -rf "$place" && mkdir -p "$place" || exit 1
+    npm install --prefix "$place" --no-audit --no-fund "consul@$CONSUL_NPM_VERSION" >"$place.log" 2>&1 || { tail -n 8 "$place.log" >&2; echo "npm could not install consul $CONSUL_NPM_VERSION." >&2; exit 1; }
+  fi
+  echo "$place/node_modules"
 )
 
 [ "${BASH_SOURCE[0]}" != "$0" ] || ensure_consul
