@@ -35,7 +35,7 @@ public sealed partial class ConsulDoor
         (_view, _store, _options) = (view, store, options);
         _time = time ?? TimeProvider.System;
         _logger = loggers.CreateLogger<ConsulDoor>();
-        _routes = [.. KvRoutes(), .. SessionRoutes(), .. StatusRoutes()];
+        _routes = [.. KvRoutes(), .. SessionRoutes(), .. AclRoutes(), .. StatusRoutes()];
     }
 
     public int Parked => Volatile.Read(ref _parked);
@@ -73,6 +73,10 @@ public sealed partial class ConsulDoor
         catch (NoLeaderException e)
         {
             await call.TextAsync(500, e.Message).ConfigureAwait(false);
+        }
+        catch (RefusedException e)
+        {
+            await call.TextAsync(e.Status, e.Message).ConfigureAwait(false);
         }
         catch (StoreUnavailableException e)
         {

@@ -56,6 +56,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
             NodeName = options.NodeName.Name,
             Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
             Ask = Agent.AskStoreAsync,
+            Acl = options.KvAcl,
         }, loggers);
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);

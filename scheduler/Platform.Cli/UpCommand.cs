@@ -25,6 +25,7 @@ internal static class UpCommand
         ("fetch-cache", "How much this node keeps of fetched artifacts that ask for it (default 2GiB)"),
         ("secrets-key", "The key file of the secret store (default secrets.key in the data directory, made when the first secret comes)"),
         ("runtime", "docker, process or auto (default auto: what there is)"),
+        ("kv-acl", "off, allow or deny: whether callers of the KV door need tokens, and what those may do of whom no rule speaks (default off)"),
         ("http-credentials", "USER:PASSWORD that the REST door asks for (better in PLATFORM_HTTP_CREDENTIALS: other users see flags)"),
         ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),
         ("http-max-concurrent-requests", "More requests at a time than these are answered 503 (default: as many as come)"),

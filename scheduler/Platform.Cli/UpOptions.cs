@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Scheduler.Api;
 
@@ -57,6 +58,9 @@ public sealed record UpOptions
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Whether callers of the KV door need tokens.</summary>
+    public AclMode KvAcl { get; init; }
+
     /// <summary>Asked for at the REST door; null = nobody is asked.</summary>
     public HttpCredentials? HttpCredentials { get; init; }
 
@@ -95,6 +99,7 @@ public sealed record UpOptions
             DeployTimeout = Timeout(),
             AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
+            KvAcl = Acl(),
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
@@ -102,8 +107,9 @@ public sealed record UpOptions
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
         };
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
-            if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
+            if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null) && (flag != "kv" || options.KvAcl != AclMode.Deny))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
+                    + (flag == "kv" ? ", or let it ask for tokens with --kv-acl deny" : "")
                     + (flag == "api" ? ", or give it one with --http-credentials USER:PASSWORD" : ""));
         return problems.Count == 0 ? options with { Shown = options.Show() } : throw new BadOptionException(string.Join('\n', problems));
 
@@ -199,6 +205,14 @@ public sealed record UpOptions
             return said == "true";
         }
 
+        AclMode Acl()
+        {
+            var said = text("kv-acl") ?? "off";
+            if (Enum.TryParse<AclMode>(said, ignoreCase: true, out var mode) && !char.IsDigit(said[0])) return mode;
+            problems.Add($"--kv-acl {said}: off, allow or deny is wanted");
+            return AclMode.Off;
+        }
+
         RuntimeChoice Runtime()
         {
             var said = text("runtime") ?? "auto";
@@ -224,6 +238,7 @@ public sealed record UpOptions
         ["runtime"] = Runtime.ToString().ToLowerInvariant(),
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
+        ["kv-acl"] = KvAcl.ToString().ToLowerInvariant(),
         ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
         ["http-realm"] = HttpRealm,
         ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",

@@ -91,7 +91,7 @@ public sealed class BlockingTests(ConsulWorld world) : IClassFixture<ConsulWorld
         var parked = ReadAsync(http, $"/v1/session/list?index={index}&wait=60s");
         var second = await CreateAsync(http, "{}");
         var (_, body) = await parked.WaitAsync(TimeSpan.FromSeconds(30));
-        Assert.Contains(body!, x => x!["ID"]!.GetValue<string>() == second);
+        Assert.Contains(body!.AsArray().ToList(), x => x!["ID"]!.GetValue<string>() == second);
         foreach (var session in (string[])[first, second]) await PutAsync(http, $"/v1/session/destroy/{session}", "");
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
@@ -8,7 +9,7 @@ namespace Platform.Functional.Tests.Rig;
 /// <summary>
 /// Requests to a Consul HTTP API, one a line (<c>METHOD target</c>, or with a body <c>METHOD target &lt;&lt;&lt; body</c>), and what came back as text in
 /// which what differs from server to server is named by its part in the script: session ids, the node, and indices by their order.
-/// <c>$x = …</c> keeps the ID of an answer (or its first ModifyIndex as <c>#x</c>) for later lines.
+/// <c>$x = …</c> keeps the ID of an answer (its SecretID; the first entry's ModifyIndex) for later lines; <c>target @token</c> shows a token.
 /// </summary>
 internal sealed partial class ConsulScript(HttpClient http, string node)
 {
@@ -35,13 +36,15 @@ internal sealed partial class ConsulScript(HttpClient http, string node)
         var cut = request.IndexOf("<<<", StringComparison.Ordinal);
         var body = cut < 0 ? null : Filled(request[(cut + 3)..].Trim());
         var head = Filled(cut < 0 ? request : request[..cut].Trim()).Split(' ', 2);
-        using var message = new HttpRequestMessage(new HttpMethod(head[0]), new Uri(http.BaseAddress!, head[1]));
+        var shown = head[1].Split(" @", 2);
+        using var message = new HttpRequestMessage(new HttpMethod(head[0]), new Uri(http.BaseAddress!, shown[0]));
+        if (shown.Length > 1) message.Headers.Add("X-Consul-Token", shown[1]);
         if (body is not null) message.Content = new ByteArrayContent(body.StartsWith("zeros ", StringComparison.Ordinal)
             ? new byte[int.Parse(body.AsSpan(6), CultureInfo.InvariantCulture)] : Encoding.UTF8.GetBytes(body));
         using var answer = await http.SendAsync(message);
         var text = (await answer.Content.ReadAsStringAsync()).Trim();
         if (said is not null && JsonNode.Parse(text) is { } json)
-            _kept[said] = (json is JsonArray array ? array[0]!["ModifyIndex"]!.ToString() : json["ID"]!.ToString());
+            _kept[said] = (json is JsonArray array ? array[0]!["ModifyIndex"]! : json["SecretID"] ?? json["ID"]!).ToString();
         _transcript.Add($"> {line}\n{(int)answer.StatusCode}{Headers(answer)}\n{Body(answer, text)}\n");
     }
 
@@ -52,6 +55,8 @@ internal sealed partial class ConsulScript(HttpClient http, string node)
         var text = new StringBuilder();
         if (answer.Content.Headers.ContentType is { } type) text.Append(CultureInfo.InvariantCulture, $" {type.MediaType}");
         if (answer.Content.Headers.Allow.Count > 0) text.Append(CultureInfo.InvariantCulture, $" allow {string.Join(',', answer.Content.Headers.Allow.Order(StringComparer.Ordinal))}");
+        // Real Consul gives a refusal the headers of a read that has not begun.
+        if (!answer.IsSuccessStatusCode && answer.StatusCode != HttpStatusCode.NotFound) return text.ToString();
         if (answer.Headers.TryGetValues("X-Consul-KnownLeader", out var leader)) text.Append(CultureInfo.InvariantCulture, $" leader {leader.Single()}");
         if (answer.Headers.TryGetValues("X-Consul-LastContact", out var contact)) text.Append(CultureInfo.InvariantCulture, $" contact {long.Parse(contact.Single(), CultureInfo.InvariantCulture) < 5000}");
         if (answer.Headers.TryGetValues("X-Content-Type-Options", out var sniff)) text.Append(CultureInfo.InvariantCulture, $" {sniff.Single()}");
@@ -82,7 +87,7 @@ internal sealed partial class ConsulScript(HttpClient http, string node)
     private string? Canonical(JsonNode? json) => json switch
     {
         JsonArray array => $"[{string.Join(", ", array.Select(Canonical).Select(x => x ?? "null"))}]",
-        JsonObject map => $"{{{string.Join(", ", map.Select(x => $"{x.Key}: {(x.Key is "CreateIndex" or "ModifyIndex" ? Rank((long)x.Value!) : x.Key == "LastContact" ? "~" : Canonical(x.Value) ?? "null")}"))}}}",
+        JsonObject map => $"{{{string.Join(", ", map.Select(x => $"{x.Key}: {(x.Key is "CreateIndex" or "ModifyIndex" ? Rank((long)x.Value!) : x.Key is "LastContact" or "Hash" or "CreateTime" ? "~" : Canonical(x.Value) ?? "null")}"))}}}",
         _ => json?.ToJsonString(),
     };
 

@@ -87,23 +87,23 @@ internal sealed class PatroniMember : IAsyncDisposable
         return File.Exists(file) ? (await File.ReadAllLinesAsync(file)).FirstOrDefault() : null;
     }
 
-    private static string Configuration(string name, string home, int consulPort, int restPort, int postgresPort) => string.Create(CultureInfo.InvariantCulture, $$"""
+    private static string Configuration(string name, string home, int consulPort, int restPort, int postgresPort) => string.Create(CultureInfo.InvariantCulture, $$$"""
         scope: shop
         namespace: /service/
-        name: {{name}}
-        restapi: {listen: '127.0.0.1:{{restPort}}', connect_address: '127.0.0.1:{{restPort}}'}
-        consul: {host: 127.0.0.1, port: {{consulPort}}, register_service: false}
+        name: {{{name}}}
+        restapi: {listen: '127.0.0.1:{{{restPort}}}', connect_address: '127.0.0.1:{{{restPort}}}'}
+        consul: {host: 127.0.0.1, port: {{{consulPort}}}, register_service: false}
         bootstrap:
           dcs: {ttl: 20, loop_wait: 1, retry_timeout: 3, maximum_lag_on_failover: 1048576}
           initdb: [encoding: UTF8, auth: trust]
         postgresql:
-          listen: 127.0.0.1:{{postgresPort}}
-          connect_address: 127.0.0.1:{{postgresPort}}
-          data_dir: {{home}}/data
-          pgpass: {{home}}/pgpass
-          bin_dir: {{Binaries}}
+          listen: 127.0.0.1:{{{postgresPort}}}
+          connect_address: 127.0.0.1:{{{postgresPort}}}
+          data_dir: {{{home}}}/data
+          pgpass: {{{home}}}/pgpass
+          bin_dir: {{{Binaries}}}
           authentication: {superuser: {username: postgres, password: x}, replication: {username: replicator, password: x}}
-          parameters: {unix_socket_directories: '{{home}}', fsync: 'off', shared_buffers: 16MB}
+          parameters: {unix_socket_directories: '{{{home}}}', fsync: 'off', shared_buffers: 16MB}
           pg_hba: [host all all 127.0.0.1/32 trust, host replication all 127.0.0.1/32 trust, local all all trust]
         """);
 }

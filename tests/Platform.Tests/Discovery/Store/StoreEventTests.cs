@@ -30,6 +30,10 @@ public sealed class StoreEventTests
             new KvChange.RemovedUnder("app/x/"),
         ]),
         new StoreEvent.SessionEnded(Session, SessionEnd.Expired),
+        new StoreEvent.PolicySet(new AclPolicy(Session, "app", "of the shop", "key_prefix \"app/\" { policy = \"write\" }")),
+        new StoreEvent.TokenSet(new AclToken(Session, AclToken.HashOf("secret"), "ci", [Session], At), true),
+        new StoreEvent.PolicyRemoved(Session),
+        new StoreEvent.TokenRemoved(Session),
     ];
 
     public static TheoryData<string> Kinds => [.. typeof(StoreEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!)];
