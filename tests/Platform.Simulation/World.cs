@@ -21,6 +21,7 @@ internal sealed class World
         Log = new FaultyMemoryLog(asText: nodes <= LargeFrom);
         if (bug == SeededBug.LoseAckedEvent) Log.ForgetsOnRecovery = 40;
         Checks = new Checks(this);
+        StoreChecks = new StoreChecks(this);
         Scheduler = new SimulatedScheduler(this, Log);
         for (var i = 1; i <= nodes; i++)
             _nodes.Add(new SimulatedNode(this, new NodeDescription
@@ -43,12 +44,18 @@ internal sealed class World
     public Trace Trace { get; }
     public FaultyMemoryLog Log { get; }
     public Checks Checks { get; }
+    public StoreChecks StoreChecks { get; }
     public SimulatedScheduler Scheduler { get; }
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
     public bool IsLarge => _nodes.Count > LargeFrom;
 
     /// <summary>Seeds with this bit stand for runs that are all about deployments; those without draw what they always drew.</summary>
     public const ulong DeploymentsBit = 1UL << 62;
+
+    /// <summary>And those with this one for runs with clients at the KV doors beside.</summary>
+    public const ulong StoreBit = 1UL << 63;
+
+    public bool IsAboutStore => (Seed & StoreBit) != 0;
 
     public bool IsAboutDeployments => (Seed & DeploymentsBit) != 0;
 
@@ -65,6 +72,7 @@ internal sealed class World
         Scheduler.Start();
         foreach (var node in _nodes) Clock.After(Chance.Hits(0.7) ? Chance.Seconds(0, 1) : Chance.Seconds(1, 30), node.Start);
         new Workload(this).Begin();
+        if (IsAboutStore) new StoreWorkload(this).Begin();
         Trouble(Faults.SchedulerDies, 5, 60, () => KillScheduler());
         Trouble(Faults.AgentsDie, 2, 20, () => Kill(AnyNode(), reboot: false));
         Trouble(Faults.NodesReboot, 20, 90, () => Kill(AnyNode(), reboot: true));
@@ -85,6 +93,7 @@ internal sealed class World
         if (!Scheduler.IsAlive) Scheduler.Start();
         Clock.RunUntil(Clock.Now + calm);
         Checks.Converged();
+        Simulation.StoreChecks.Converged(Scheduler.State.Store);
         Workload.CheckUnlocked(this);
         var (revision, actions) = (Log.Revision, Actions);
         Clock.RunUntil(Clock.Now.AddSeconds(60));

@@ -100,7 +100,7 @@ public sealed class ConsulAclTests
         Assert.DoesNotContain(secret, await Send(platform, HttpMethod.Get, $"/v1/acl/token/{accessor}", boss, null), StringComparison.Ordinal);
         Assert.Equal("true", await Send(platform, HttpMethod.Delete, $"/v1/acl/token/{accessor}", boss, null));
         Assert.Equal("ACL not found", await Send(platform, HttpMethod.Put, "/v1/kv/team/a", secret, "x"));
-        foreach (var file in Directory.EnumerateFiles(platform.DataDirectory, "*", SearchOption.AllDirectories).Where(x => !x.EndsWith(".sock", StringComparison.Ordinal)))
+        foreach (var file in Directory.EnumerateFiles(platform.DataDirectory, "*", SearchOption.AllDirectories).Where(x => Path.GetExtension(x) is not (".sock" or ".lock")))
             Assert.DoesNotContain(secret, Read(file), StringComparison.Ordinal);
     }
 

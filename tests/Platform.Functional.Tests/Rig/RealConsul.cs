@@ -31,12 +31,10 @@ internal sealed class RealConsul : IAsyncDisposable
     private string LogPath => Path.Combine(_home, "consul.log");
 
     /// <param name="hcl">More of Consul's configuration, such as <c>acl { enabled = true }</c>.</param>
-    /// <param name="token">Named where the ACLs ask for one to see the leader.</param>
-    public static async Task<RealConsul> StartAsync(string hcl = "", string? token = null)
+    public static async Task<RealConsul> StartAsync(string hcl = "")
     {
         var binary = await Binary.Value;
         var consul = new RealConsul();
-        if (token is not null) consul.Http.DefaultRequestHeaders.Add("X-Consul-Token", token);
         try
         {
             consul.Launch(binary, hcl);
@@ -75,23 +73,20 @@ internal sealed class RealConsul : IAsyncDisposable
         _process = Process.Start(start) ?? throw new InvalidOperationException("/bin/sh did not start");
     }
 
-    /// <summary>Serving, and its own node is in the catalog: sessions bind to it.</summary>
-    private async Task LedAsync()
+    /// <summary>It leads, and its own node is in the catalog: sessions bind to it. By its log, which says so whatever its ACLs hide.</summary>
+    private Task LedAsync() => Eventually.HoldsAsync("real Consul leads and knows its own node", async () =>
     {
-        await Eventually.HoldsAsync("real Consul leads and knows its own node", async () =>
+        if (_process!.HasExited) throw new InvalidOperationException($"consul ended with {_process.ExitCode}:\n{await File.ReadAllTextAsync(LogPath)}");
+        if (!File.Exists(LogPath) || !(await File.ReadAllTextAsync(LogPath)).Contains("marking health alive", StringComparison.Ordinal)) return false;
+        try
         {
-            if (_process!.HasExited) throw new InvalidOperationException($"consul ended with {_process.ExitCode}:\n{await File.ReadAllTextAsync(LogPath)}");
-            try
-            {
-                using var answer = await Http.GetAsync(new Uri($"/v1/health/node/{NodeName}", UriKind.Relative));
-                return answer.IsSuccessStatusCode && (await answer.Content.ReadAsStringAsync()).Contains("serfHealth", StringComparison.Ordinal);
-            }
-            catch (HttpRequestException)
-            {
-                return false; // not listening yet
-            }
-        }, 60);
-    }
+            return (await Http.GetStringAsync("/v1/status/leader")).Contains(':', StringComparison.Ordinal);
+        }
+        catch (HttpRequestException)
+        {
+            return false; // not listening yet
+        }
+    }, 60);
 
     private static async Task<string> FetchAsync()
     {
