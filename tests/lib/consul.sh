@@ -56,7 +56,7 @@ ensure_consul() (
     trap 'rm -rf "$dir"' EXIT
     (_fetch_consul "$binary" "$dir") || exit 1
   fi
-  "$binary" version 2>/dev/null | grep -q "^Consul v$CONSUL_VERSION" || { echo "$binary is not Consul $CONSUL_VERSION." >&2; exit 1; }
+  [[ "$("$binary" version 2>/dev/null)" == "Consul v$CONSUL_VERSION"* ]] || { echo "$binary is not Consul $CONSUL_VERSION." >&2; exit 1; }
   echo "$binary"
 )
 
