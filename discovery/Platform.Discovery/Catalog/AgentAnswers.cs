@@ -135,7 +135,7 @@ public static class AgentAnswers
         {
             CatalogJson.AgentService(json, service);
             json.WriteStartArray("Checks");
-            foreach (var check in service.Checks) CatalogJson.Check(json, check, asAgent: true);
+            foreach (var check in service.Checks) CatalogJson.AgentHealthCheck(json, check);
             json.WriteEndArray();
         }
         json.WriteEndObject();
