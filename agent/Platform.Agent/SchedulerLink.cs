@@ -1,4 +1,3 @@
-using System.Net.Http.Headers;
 using System.Net.Sockets;
 using Docker.DotNet;
 using Grpc.Core;
@@ -37,7 +36,7 @@ internal interface ILinkOwner
 /// changes nothing on the node. Reports are conflated: between two sends only the latest of each instance is kept, so a slow peer costs nothing.
 /// </summary>
 internal sealed partial class SchedulerLink(
-    ILinkOwner owner, IReadOnlyList<string> addresses, string? token, string bootId, EndpointFeed feed, NodeViews views, TimeProvider time, ILogger log) : IDisposable
+    ILinkOwner owner, IReadOnlyList<string> addresses, string? token, string bootId, EndpointFeed feed, NodeViews views, StoreReplica store, TimeProvider time, ILogger log) : IDisposable
 {
     public static readonly TimeSpan ReportIntervalMin = TimeSpan.FromMilliseconds(100);
     public static readonly TimeSpan WelcomeTimeout = TimeSpan.FromSeconds(10);
@@ -97,9 +96,8 @@ internal sealed partial class SchedulerLink(
     {
         using var channel = ChannelTo(address);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var headers = new Metadata();
-        if (token is not null) headers.Add("authorization", new AuthenticationHeaderValue("Bearer", token).ToString());
-        using var call = new Wire.SchedulerLink.SchedulerLinkClient(channel).Connect(headers, cancellationToken: ended.Token);
+        var client = new Wire.SchedulerLink.SchedulerLinkClient(channel);
+        using var call = client.Connect(Headers(), cancellationToken: ended.Token);
         var cursor = _wantsWholeTable ? EndpointCursor.Start : feed.Current.Cursor;
         _wantsWholeTable = false;
         await call.RequestStream.WriteAsync(AgentCodec.Encode(new AgentHello(owner.Description, owner.ClusterId, bootId, AgentCodec.ProtocolVersion, cursor)), ended.Token).ConfigureAwait(false);
@@ -110,6 +108,8 @@ internal sealed partial class SchedulerLink(
         Connected = true;
         LogConnected(address, welcome.ClusterId, welcome.Term);
 
+        Lead(client);
+        var following = FollowStoreAsync(client, ended.Token);
         _toldTraffic = [];
         var sending = SendAsync(call.RequestStream, welcome.ReportInterval, ended.Token);
         try
@@ -118,8 +118,10 @@ internal sealed partial class SchedulerLink(
         }
         finally
         {
+            Lead(null);
             await ended.CancelAsync().ConfigureAwait(false);
             await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await following.ConfigureAwait(false);
         }
     }
 

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Catalog;
 using Platform.Discovery.Hosting;
 using Platform.Proxy;
 
@@ -23,8 +24,10 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly EndpointFeed _feed = new(new EndpointTable());
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
+    private readonly StoreReplica _store = new(TimeProvider.System);
     private readonly KvView _kv;
     private readonly CatalogView _catalog;
+    private readonly ConsulDoor _door;
     private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
@@ -48,11 +51,17 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 ClusterId = clusterId,
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
             },
-            _feed, _views, loggers, TimeProvider.System);
+            _feed, _views, _store, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
-        _kv = new KvView(
-            _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
-        _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
+        _kv = new KvView(_feed, _views, _store);
+        var consul = new KvOptions
+        {
+            NodeName = options.NodeName.Name,
+            Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
+            Ask = Agent.AskStoreAsync,
+        };
+        _catalog = new CatalogView(_feed, _views, new AgentIdentity(options.NodeName.Name, Server: true));
+        _door = _catalog.AddTo(new ConsulDoor(_kv, _store, consul, loggers));
         _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
@@ -83,7 +92,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: keys, sessions, locks, transactions, catalog, health"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -148,7 +157,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
-        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _catalog.AddTo(_kv.AddTo(new ConsulDoor(_kv.Options))).AnswerAsync;
+        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _door.AnswerAsync;
         // Two doors on one server: which one a request came in by decides what it can reach.
         web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();

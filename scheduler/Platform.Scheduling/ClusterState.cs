@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -39,6 +40,9 @@ public sealed partial record ClusterState
 
     /// <summary>By their path; what apps name as the source of a secret.</summary>
     public ImmutableSortedDictionary<string, StoredSecret> Secrets { get; init; } = ImmutableSortedDictionary.Create<string, StoredSecret>(StringComparer.Ordinal);
+
+    /// <summary>What clients have written through the KV doors.</summary>
+    public StoreState Store { get; init; } = StoreState.Empty;
 
     public Instance? Instance(InstanceId id) => Owners.TryGetValue(id, out var app) ? Apps[app].Instances[id] : null;
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -64,6 +65,9 @@ public abstract record Command
     public sealed record StoreSecret(string Path, SealedSecret Secret) : Command;
 
     public sealed record RemoveSecret(string Path) : Command;
+
+    /// <summary>Of a client at some node's KV door.</summary>
+    public sealed record Store(StoreRequest Request) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);
@@ -91,6 +95,9 @@ public sealed record Reply(string? Deployment, AppVersion Version, EquatableArra
     public AppVersion? VersionBefore { get; init; }
 
     public AppVersion? VersionAfter { get; init; }
+
+    /// <summary>To a request of the KV door.</summary>
+    public StoreAnswer? Store { get; init; }
 }
 
 public enum RejectCode

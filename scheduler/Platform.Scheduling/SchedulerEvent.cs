@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -30,6 +31,7 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(EventUnsubscribed), "event-unsubscribed")]
 [JsonDerivedType(typeof(SecretStored), "secret-stored")]
 [JsonDerivedType(typeof(SecretRemoved), "secret-removed")]
+[JsonDerivedType(typeof(Stored), "stored")]
 public abstract record SchedulerEvent
 {
     private SchedulerEvent() { }
@@ -122,6 +124,9 @@ public abstract record SchedulerEvent
     public sealed record SecretStored(string Path, SealedSecret Secret) : SchedulerEvent;
 
     public sealed record SecretRemoved(string Path) : SchedulerEvent;
+
+    /// <summary>Something was written through a KV door, or a session there ended; its own kind says what.</summary>
+    public sealed record Stored(StoreEvent Change) : SchedulerEvent;
 }
 
 /// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>

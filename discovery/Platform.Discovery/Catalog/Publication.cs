@@ -78,10 +78,10 @@ public sealed class Publication
 /// <summary>What the other Consul holds of ours, and the names that somebody else has taken.</summary>
 public sealed record Observation(
     ImmutableSortedDictionary<string, PublishedNode> Nodes, ImmutableHashSet<string> ForeignNodes, ImmutableHashSet<(string Node, string Id)> ForeignInstances,
-    ImmutableSortedDictionary<string, ImmutableArray<byte>> Keys, ImmutableHashSet<string> ForeignKeys)
+    ImmutableSortedDictionary<string, KvValue> Keys, ImmutableHashSet<string> ForeignKeys)
 {
     public static readonly Observation Nothing = new(
-        ImmutableSortedDictionary.Create<string, PublishedNode>(StringComparer.Ordinal), [], [], ImmutableSortedDictionary.Create<string, ImmutableArray<byte>>(StringComparer.Ordinal), []);
+        ImmutableSortedDictionary.Create<string, PublishedNode>(StringComparer.Ordinal), [], [], ImmutableSortedDictionary.Create<string, KvValue>(StringComparer.Ordinal), []);
 }
 
 /// <summary>One change of the other Consul.</summary>
@@ -96,7 +96,7 @@ public abstract record PublishStep
     public sealed record NodeCheckRemoved(string Node) : PublishStep;
     public sealed record InstanceSet(string Node, PublishedInstance Instance) : PublishStep;
     public sealed record InstanceRemoved(string Node, string Id) : PublishStep;
-    public sealed record KeySet(string Key, ImmutableArray<byte> Value, bool Create) : PublishStep;
+    public sealed record KeySet(string Key, KvValue Value, bool Create) : PublishStep;
     public sealed record KeyRemoved(string Key) : PublishStep;
 }
 
@@ -118,7 +118,7 @@ public static class Publishing
         foreach (var entry in wanted.Keys.Under(""))
             if (seen.ForeignKeys.Contains(entry.Key)) conflicts.Add($"key {entry.Key}");
             else if (!seen.Keys.TryGetValue(entry.Key, out var value)) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: true));
-            else if (value != entry.Value && !value.AsSpan().SequenceEqual(entry.Value.AsSpan())) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: false));
+            else if (value != entry.Value) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: false));
         return new PublishPlan(steps.ToImmutable(), conflicts.ToImmutable());
     }
 

@@ -37,6 +37,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         var table = new EndpointTable();
         _feed = new EndpointFeed(table);
         _feed.Apply(Projections.Complete(state));
+        _store = new StoreFeed(state);
         loop.Published += OnPublished;
     }
 
@@ -149,6 +150,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private void OnPublished(Step step)
     {
+        _store.Take(step);
         if (!step.EndpointChanges.IsEmpty)
             _feed.Apply(new EndpointUpdate(step.After.ClusterId, _feed.Current.Revision, step.After.Revision, false, new EquatableArray<EndpointChange>(step.EndpointChanges)));
         lock (_sessionsLock)
