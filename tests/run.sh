@@ -38,7 +38,7 @@ needs_docker() { wants functional || wants quickstart; }
 prepare() {
   title "Preparing"
   if needs_docker; then
-    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss procps=ps wrk=wrk nghttp2-client=h2load \
+    ensure_packages prometheus=prometheus python3-consul=/usr/lib/python3/dist-packages/consul/__init__.py curl=curl jq=jq dnsutils=dig iproute2=ss procps=ps wrk=wrk nghttp2-client=h2load \
       python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."

@@ -11,43 +11,71 @@ public sealed class CatalogView
 
     private readonly EndpointFeed _feed;
     private readonly NodeViews _views;
+    private readonly StoreReplica _store;
     private readonly AgentIdentity _agent;
     private readonly KvWatches _watches = new();
+    private readonly Lock _showing = new();
     private volatile CatalogTree _tree = CatalogTree.Empty;
     private ConsulDoor? _door;
 
-    public CatalogView(EndpointFeed feed, NodeViews views, AgentIdentity agent)
+    public CatalogView(EndpointFeed feed, NodeViews views, StoreReplica store, AgentIdentity agent)
     {
         _feed = feed;
         _views = views;
+        _store = store;
         _agent = agent;
         views.Expect(ViewName);
     }
 
     public CatalogTree Tree => _tree;
 
-    /// <summary>Follows the table until told to stop.</summary>
+    /// <summary>Follows the table, and what is registered beside it, until told to stop.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        var cursor = EndpointCursor.Start;
         try
         {
-            while (true)
-            {
-                var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
-                cursor = snapshot.Cursor;
-                var before = _tree;
-                var next = before.Apply(snapshot);
-                _tree = next;
-                if (before.Snapshot.Cursor.Epoch == cursor.Epoch) _watches.Wake(next.Changed);
-                else _watches.WakeAll();
-                _views.Served(ViewName, cursor);
-            }
+            await Task.WhenAll(FollowTableAsync(stopping), FollowRegistryAsync(stopping)).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
             _watches.WakeAll(forGood: true); // parked clients get what there is instead of a broken connection
         }
+    }
+
+    private async Task FollowTableAsync(CancellationToken stopping)
+    {
+        var cursor = EndpointCursor.Start;
+        while (true)
+        {
+            var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
+            cursor = snapshot.Cursor;
+            Show(snapshot);
+            _views.Served(ViewName, cursor);
+        }
+    }
+
+    private async Task FollowRegistryAsync(CancellationToken stopping)
+    {
+        while (true)
+        {
+            var cursor = _store.Cursor;
+            if (!ReferenceEquals(_store.State.Registry, _tree.Registry) && _tree.Snapshot.Revision > 0) Show(_tree.Snapshot);
+            await _store.ChangedAsync(cursor, stopping).ConfigureAwait(false);
+        }
+    }
+
+    private void Show(EndpointSnapshot snapshot)
+    {
+        CatalogTree before, next;
+        lock (_showing)
+        {
+            before = _tree;
+            if (snapshot.Cursor.Epoch == before.Snapshot.Cursor.Epoch && snapshot.Revision < before.Snapshot.Revision) snapshot = before.Snapshot; // the other follower was quicker
+            var state = _store.State;
+            _tree = next = before.Apply(snapshot, state.Registry, state.Index);
+        }
+        if (before.Snapshot.Cursor.Epoch == next.Snapshot.Cursor.Epoch) _watches.Wake(next.Changed);
+        else _watches.WakeAll();
     }
 
     /// <summary>Adds to the door what this view answers.</summary>

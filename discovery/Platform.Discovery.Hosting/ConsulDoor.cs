@@ -89,7 +89,7 @@ public sealed partial class ConsulDoor
     }
 
     /// <summary>Asks the leader, and waits until this node shows what it did: who writes here reads it here.</summary>
-    private async Task<StoreReply> AskAsync(StoreRequest request, CancellationToken aborted)
+    internal async Task<StoreReply> AskAsync(StoreRequest request, CancellationToken aborted)
     {
         var answer = await _options.Ask(request, aborted).ConfigureAwait(false);
         await _store.ReachedAsync(answer.Index, _options.OwnWriteWait, aborted).ConfigureAwait(false);

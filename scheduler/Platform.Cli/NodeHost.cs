@@ -27,6 +27,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly StoreReplica _store = new(TimeProvider.System);
     private readonly KvView _kv;
     private readonly CatalogView _catalog;
+    private readonly CheckRounds _checks;
     private readonly ConsulDoor _door;
     private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
@@ -60,8 +61,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
             Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
             Ask = Agent.AskStoreAsync,
         };
-        _catalog = new CatalogView(_feed, _views, new AgentIdentity(options.NodeName.Name, Server: true));
-        _door = _catalog.AddTo(new ConsulDoor(_kv, _store, consul, loggers));
+        _catalog = new CatalogView(_feed, _views, _store, new AgentIdentity(options.NodeName.Name, Server: true));
+        _checks = new CheckRounds(_store, options.NodeName.Name, Agent.AskStoreAsync, loggers, TimeProvider.System);
+        _door = new CatalogRegistration(_catalog, _store, _checks, options.NodeName.Name).AddTo(_catalog.AddTo(new ConsulDoor(_kv, _store, consul, loggers)));
         _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
@@ -113,7 +115,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _checks.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
@@ -132,6 +134,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         await _proxy.DisposeAsync().ConfigureAwait(false);
         _dns.Dispose();
         _passage?.Dispose();
+        _checks.Dispose();
         await _web.DisposeAsync().ConfigureAwait(false);
         await Agent.DisposeAsync().ConfigureAwait(false);
     }

@@ -29,9 +29,9 @@ public sealed class ConsulPublishingTests
         Assert.Equal("value", await consul.Http.GetStringAsync("/v1/kv/some/key?raw"));
         Assert.Contains("web-shop", await platform.Kv.GetStringAsync("/v1/catalog/services"), StringComparison.Ordinal);
 
-        await platform.Api.PutAsync("/v2/apps/shop/web", new JsonObject { ["instances"] = 1 });
+        (await platform.Api.PutAsync("/v2/apps/shop/web?force=true", new JsonObject { ["instances"] = 1 })).Must(HttpStatusCode.OK);
         await HasAsync(consul, "web-shop", 1);
-        await platform.Api.DeleteAsync("/v2/apps/shop/web");
+        (await platform.Api.DeleteAsync("/v2/apps/shop/web?force=true")).Must(HttpStatusCode.OK);
         await HasAsync(consul, "web-shop", 0);
         Assert.Equal("value", await consul.Http.GetStringAsync("/v1/kv/some/key?raw"));
     }
@@ -45,7 +45,7 @@ public sealed class ConsulPublishingTests
         await HasAsync(consul, "web", 1);
 
         await consul.KillAsync();
-        await platform.Api.PutAsync("/v2/apps/web", new JsonObject { ["instances"] = 3 });
+        (await platform.Api.PutAsync("/v2/apps/web?force=true", new JsonObject { ["instances"] = 3 })).Must(HttpStatusCode.OK);
         await Eventually.HoldsAsync("three run while nobody publishes them", async () => (await platform.Api.TasksAsync("/web")).Length == 3, Patience);
         using var unreachable = await platform.Kv.GetAsync(new Uri("/v1/catalog/services", UriKind.Relative));
         Assert.Equal(HttpStatusCode.BadGateway, unreachable.StatusCode);
@@ -79,7 +79,7 @@ public sealed class ConsulPublishingTests
         await HasAsync(consul, "web", 3);
         await Eventually.HoldsAsync("the keys are back", async () => await CountAsync(consul, "/v1/kv/platform/services/web?keys") == 2, Patience);
 
-        await platform.Api.DeleteAsync("/v2/apps/web");
+        (await platform.Api.DeleteAsync("/v2/apps/web?force=true")).Must(HttpStatusCode.OK);
         await HasAsync(consul, "web", 1);
         Assert.Contains("theirs", await consul.Http.GetStringAsync("/v1/catalog/service/web"), StringComparison.Ordinal);
         Assert.Contains("beside", await consul.Http.GetStringAsync("/v1/catalog/service/beside"), StringComparison.Ordinal);

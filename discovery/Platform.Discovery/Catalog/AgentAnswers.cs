@@ -38,7 +38,7 @@ public static class AgentAnswers
         return new CatalogAnswer.Found(tree.NodeIndex(agent.Node), CatalogAnswers.Render(query.Pretty, json =>
         {
             json.WriteStartObject();
-            foreach (var check in tree.OnNode(agent.Node).SelectMany(x => x.Checks).Where(filter))
+            foreach (var check in Own(tree, agent).Where(filter))
             {
                 json.WritePropertyName(check.CheckId);
                 CatalogJson.Check(json, check, asAgent: true);
@@ -46,6 +46,10 @@ public static class AgentAnswers
             json.WriteEndObject();
         }));
     }
+
+    /// <summary>Whether the node is alive is for others to say.</summary>
+    private static IEnumerable<CatalogCheck> Own(CatalogTree tree, AgentIdentity agent) =>
+        (tree.Nodes.GetValueOrDefault(agent.Node)?.Registered ?? default).Concat(tree.OnNode(agent.Node).SelectMany(x => x.Checks));
 
     public static CatalogInstance? Service(CatalogTree tree, AgentIdentity agent, string id) => tree.OnNode(agent.Node).FirstOrDefault(x => x.Id == id);
 
@@ -82,7 +86,7 @@ public static class AgentAnswers
     public static byte[] Members(CatalogTree tree, bool pretty) => CatalogAnswers.Render(pretty, json =>
     {
         json.WriteStartArray();
-        foreach (var node in tree.Nodes.Values) Member(json, node);
+        foreach (var node in tree.Nodes.Values.Where(x => x.Alive is not null)) Member(json, node); // those that were registered are no members
         json.WriteEndArray();
     });
 
@@ -149,7 +153,7 @@ public static class AgentAnswers
         json.WriteString("Addr", node.Address);
         json.WriteNumber("Port", 0);
         EndpointJson.Map(json, "Tags", EquatableMap.From([new("dc", CatalogJson.Datacenter), new("id", node.Id), new("role", "node"), new("build", AgentIdentity.Version)]));
-        json.WriteNumber("Status", node.Alive ? 1 : 4);
+        json.WriteNumber("Status", node.Alive == false ? 4 : 1);
         foreach (var version in new[] { "ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur" }) json.WriteNumber(version, 0);
         json.WriteEndObject();
     }

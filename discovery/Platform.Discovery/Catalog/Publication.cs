@@ -60,7 +60,7 @@ public sealed class Publication
             foreach (var instance in tree.OnNode(node.Name))
                 on[instance.Id] = instances[instance] = before?._instances.GetValueOrDefault(instance) ?? Instance(cluster, instance);
             var name = NodePrefix + node.Name;
-            nodes[name] = new PublishedNode(name, CatalogNode.IdOf(cluster, name), node.Address, node.Alive ? CheckStatus.Passing : CheckStatus.Critical, on.ToImmutable());
+            nodes[name] = new PublishedNode(name, CatalogNode.IdOf(cluster, name), node.Address, node.Alive == false ? CheckStatus.Critical : CheckStatus.Passing, on.ToImmutable());
         }
         return new Publication(cluster, nodes.ToImmutable(), keys, instances);
     }

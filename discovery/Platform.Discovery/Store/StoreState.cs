@@ -40,6 +40,7 @@ public sealed partial record StoreState
             StoreEvent.KeysChanged x => new KeyStep(this, index).Apply(x.Changes).Done(),
             StoreEvent.SessionCreated x => this with { Sessions = Sessions.SetItem(x.Session.Id, x.Session with { CreateIndex = index }), SessionsIndex = index },
             StoreEvent.SessionEnded x => End(x, index, at),
+            StoreEvent.Registered x => this with { Registry = Registry.Fold(x.Changes, index) },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Index = index };
@@ -129,7 +130,7 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
 {
     /// <summary>What cannot be worked out from the rest.</summary>
     private sealed record Written(
-        long Index, KvEntry[] Entries, KvTombstone[] Tombstones, long Forgotten, KvSession[] Sessions, long SessionsIndex, Delay[] LockDelays);
+        long Index, KvEntry[] Entries, KvTombstone[] Tombstones, long Forgotten, KvSession[] Sessions, long SessionsIndex, Delay[] LockDelays, Catalog.Registry? Registry = null);
 
     private sealed record Delay(string Key, DateTimeOffset Until);
 
@@ -144,11 +145,12 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
             Sessions = StoreState.Empty.Sessions.AddRange(written.Sessions.Select(s => KeyValuePair.Create(s.Id, s))),
             SessionsIndex = written.SessionsIndex,
             Held = StoreState.Empty.Held.AddRange(held.Select(g => KeyValuePair.Create(g.Key, g.Select(e => e.Key).ToImmutableSortedSet(StringComparer.Ordinal)))),
+            Registry = written.Registry ?? Catalog.Registry.Empty,
             LockDelays = StoreState.Empty.LockDelays.AddRange(written.LockDelays.Select(d => KeyValuePair.Create(d.Key, d.Until))),
         };
     }
 
     public override void Write(Utf8JsonWriter writer, StoreState value, JsonSerializerOptions options) => JsonSerializer.Serialize(writer, new Written(
         value.Index, [.. value.Entries.Under("")], [.. value.Entries.Tombstones], value.Entries.Forgotten, [.. value.Sessions.Values], value.SessionsIndex,
-        [.. value.LockDelays.Select(d => new Delay(d.Key, d.Value))]), options);
+        [.. value.LockDelays.Select(d => new Delay(d.Key, d.Value))], value.Registry), options);
 }

@@ -145,7 +145,7 @@ public sealed class CatalogViewTests
         {
             var store = new StoreReplica(new Microsoft.Extensions.Time.Testing.FakeTimeProvider());
             var answers = new ConsulDoor(new KvView(world.Feed, world.Views, store), store, new KvOptions { Leader = () => new KvLeader("10.0.0.9:8300") }, NullLoggerFactory.Instance);
-            var view = new CatalogView(world.Feed, world.Views, new AgentIdentity("node-1", Server: true));
+            var view = new CatalogView(world.Feed, world.Views, store, new AgentIdentity("node-1", Server: true));
             var builder = WebApplication.CreateSlimBuilder();
             builder.Logging.ClearProviders();
             builder.WebHost.ConfigureKestrel(x => x.Listen(IPAddress.Loopback, 0));
