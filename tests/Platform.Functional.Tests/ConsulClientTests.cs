@@ -23,7 +23,7 @@ public sealed class ConsulClientTests(ConsulClientTests.World world) : IClassFix
             await Eventually.HoldsAsync("both are in the catalog", async () => JsonNode.Parse(await Platform.Kv.GetStringAsync("/v1/catalog/service/web-shop"))!.AsArray().Count == 2);
         }
 
-        public Task DisposeAsync() => Platform.DisposeAsync();
+        public async Task DisposeAsync() => await Platform.DisposeAsync();
     }
 
     [Fact]
