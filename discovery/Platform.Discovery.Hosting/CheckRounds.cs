@@ -17,6 +17,9 @@ public sealed partial class CheckRounds(StoreReplica store, string node, Func<St
     /// <summary>At the same time; the rest wait their turn.</summary>
     private const int ProbesMax = 64;
 
+    /// <summary>As Consul's agents do.</summary>
+    private static readonly TimeSpan OutputEvery = TimeSpan.FromMinutes(5);
+
     private static readonly TimeSpan TtlLook = TimeSpan.FromSeconds(1);
 
     private readonly ILogger<CheckRounds> _logger = loggers.CreateLogger<CheckRounds>();
@@ -78,6 +81,7 @@ public sealed partial class CheckRounds(StoreReplica store, string node, Func<St
         if (definition.Kind == CheckKind.Ttl) _beats.TryAdd(check.Id, time.GetUtcNow()); // a restart gives it its whole time again
         else await Task.Delay(definition.Interval * Random.Shared.NextDouble() / 4, time, stopping).ConfigureAwait(false); // not all at once
         DateTimeOffset? criticalSince = null;
+        var saidAt = time.GetUtcNow();
         var (well, ill) = (0, 0);
         while (!stopping.IsCancellationRequested)
         {
@@ -86,7 +90,13 @@ public sealed partial class CheckRounds(StoreReplica store, string node, Func<St
             var counts = status == CheckStatus.Critical ? ill > definition.FailuresBeforeCritical : well > definition.SuccessBeforePassing;
             var known = store.State.Registry.Check(node, check.Id);
             if (known is null) return;
-            if (counts && known.Status != status) await SayAsync(new RegistryChange.CheckStated(node, check.Id, status, output), stopping).ConfigureAwait(false);
+            // What it says of itself is news at once when it says it first, and otherwise now and then: a page with a clock on it must not fill the log.
+            var worded = known.Output != output && (known.Output.Length == 0 || time.GetUtcNow() - saidAt >= OutputEvery);
+            if (counts && (known.Status != status || worded))
+            {
+                saidAt = time.GetUtcNow();
+                await SayAsync(new RegistryChange.CheckStated(node, check.Id, status, output), stopping).ConfigureAwait(false);
+            }
             var critical = counts ? status == CheckStatus.Critical : known.Status == CheckStatus.Critical;
             criticalSince = critical ? criticalSince ?? time.GetUtcNow() : null;
             if (definition.DeregisterAfter is { } after && check.ServiceId.Length > 0 && time.GetUtcNow() - criticalSince >= after)

@@ -30,7 +30,7 @@ public sealed class ConsulClientTests(ConsulClientTests.World world) : IClassFix
     public async Task Debians_python_client_finds_waits_and_registers()
     {
         var script = Path.Combine(Machine.Repository, "tests", "clients", "consul_catalog.py");
-        var said = (await Command.RunAsync("python3", TimeSpan.FromMinutes(2), script, $"{world.Platform.KvPort}", "web-shop")).Must("consul_catalog.py");
+        var said = (await Command.RunAsync("/usr/bin/python3", TimeSpan.FromMinutes(2), script, $"{world.Platform.KvPort}", "web-shop")).Must("consul_catalog.py");
         Assert.StartsWith("well ", said, StringComparison.Ordinal);
         foreach (var task in await world.Platform.Api.TasksAsync("/shop/web")) Assert.Contains($":{task.Ports[0]}", said, StringComparison.Ordinal);
     }

@@ -49,7 +49,7 @@ internal static class CatalogJson
         Tags(json, "Tags", service.Tags);
         json.WriteString("Address", service.Address);
         TaggedAddresses(json, "TaggedAddresses", service);
-        EndpointJson.Map(json, "Meta", service.Meta);
+        MapOrNull(json, "Meta", service.Meta); // here, and not in the other two shapes
         json.WriteNumber("Port", service.Port);
         Weights(json, "Weights", service);
         json.WriteBoolean("EnableTagOverride", service.EnableTagOverride);
@@ -151,8 +151,14 @@ internal static class CatalogJson
         json.WriteString("Node", node.Name);
         json.WriteString("Address", node.Address);
         json.WriteString("Datacenter", Datacenter);
-        EndpointJson.Map(json, "TaggedAddresses", node.TaggedAddresses);
-        EndpointJson.Map(json, meta, node.Meta);
+        MapOrNull(json, "TaggedAddresses", node.TaggedAddresses);
+        MapOrNull(json, meta, node.Meta);
+    }
+
+    private static void MapOrNull(Utf8JsonWriter json, string name, EquatableMap map)
+    {
+        if (map.Count == 0) json.WriteNull(name);
+        else EndpointJson.Map(json, name, map);
     }
 
     /// <summary>Where the address is a number, as an agent adds them to what is registered with it.</summary>

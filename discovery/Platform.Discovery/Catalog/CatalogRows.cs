@@ -15,10 +15,14 @@ public sealed record CatalogNode(string Id, string Name, string Address, Equatab
 
     public const string ClusterMeta = "platform-cluster";
 
+    /// <summary>Those a registered node came with; one of ours has them by what its address is.</summary>
+    public EquatableMap RegisteredAddresses { get; init; } = EquatableMap.Empty;
+
     public EquatableMap TaggedAddresses
     {
         get
         {
+            if (Alive is null) return RegisteredAddresses;
             var family = IPAddress.TryParse(Address, out var parsed) && parsed.AddressFamily == AddressFamily.InterNetworkV6 ? "ipv6" : "ipv4";
             return EquatableMap.From([new("lan", Address), new($"lan_{family}", Address), new("wan", Address), new($"wan_{family}", Address)]);
         }

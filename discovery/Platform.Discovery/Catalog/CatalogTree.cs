@@ -115,7 +115,7 @@ public sealed class CatalogTree
                 SetNode(new CatalogNode(CatalogNode.IdOf(next.Cursor.Epoch, node.Node.Name), node.Node.Name, node.Address, meta, true, revision, revision));
             }
             foreach (var node in registry.Nodes.Values) // a name of the cluster's own is its own
-                if (wanted.Add(node.Name)) SetNode(new CatalogNode(node.Id, node.Name, node.Address, node.Meta, null, revision, revision));
+                if (wanted.Add(node.Name)) SetNode(new CatalogNode(node.Id, node.Name, node.Address, node.Meta, null, revision, revision) { RegisteredAddresses = node.TaggedAddresses });
             foreach (var gone in from.Nodes.Keys.Where(x => !wanted.Contains(x)))
             {
                 _nodes.Remove(gone);

@@ -95,7 +95,8 @@ public abstract record PublishStep
     public sealed record NodeCheckSet(string Node, CheckStatus Status) : PublishStep;
     public sealed record NodeCheckRemoved(string Node) : PublishStep;
     public sealed record InstanceSet(string Node, PublishedInstance Instance) : PublishStep;
-    public sealed record InstanceRemoved(string Node, string Id) : PublishStep;
+    /// <param name="Name">Consul takes no removal in a transaction without it.</param>
+    public sealed record InstanceRemoved(string Node, string Id, string Name) : PublishStep;
     public sealed record KeySet(string Key, KvValue Value, bool Create) : PublishStep;
     public sealed record KeyRemoved(string Key) : PublishStep;
 }
@@ -153,7 +154,7 @@ public static class Publishing
             steps.Add(new PublishStep.NodeRemoved(node.Name));
             return;
         }
-        foreach (var id in node.Instances.Keys) steps.Add(new PublishStep.InstanceRemoved(node.Name, id));
+        foreach (var gone in node.Instances.Values) steps.Add(new PublishStep.InstanceRemoved(node.Name, gone.Id, gone.Name));
         if (node.Status is not null) steps.Add(new PublishStep.NodeCheckRemoved(node.Name));
     }
 
@@ -163,7 +164,7 @@ public static class Publishing
         if (there is null || !there.SameNode(node)) steps.Add(new PublishStep.NodeSet(node, Create: there is null));
         if (there?.Status != node.Status) steps.Add(new PublishStep.NodeCheckSet(node.Name, node.Status!.Value));
         if (there is not null)
-            foreach (var id in there.Instances.Keys.Where(x => !node.Instances.ContainsKey(x))) steps.Add(new PublishStep.InstanceRemoved(node.Name, id));
+            foreach (var gone in there.Instances.Values.Where(x => !node.Instances.ContainsKey(x.Id))) steps.Add(new PublishStep.InstanceRemoved(node.Name, gone.Id, gone.Name));
         foreach (var instance in node.Instances.Values)
             if (seen.ForeignInstances.Contains((node.Name, instance.Id))) conflicts.Add($"service {instance.Id} on {node.Name}");
             else if (there?.Instances.GetValueOrDefault(instance.Id) != instance) steps.Add(new PublishStep.InstanceSet(node.Name, instance));

@@ -55,7 +55,7 @@ public static class RegistrationBody
             if (node.Length == 0) throw Bad(500, "Must provide node");
             if (address.Length == 0 && !Flag(body, "SkipNodeUpdate")) throw Bad(500, "Must provide address if SkipNodeUpdate is not set");
             var made = new List<RegistryChange>();
-            if (!isNode(node) && !Flag(body, "SkipNodeUpdate")) made.Add(new RegistryChange.NodeSet(new RegisteredNode(node, Text(body, "ID"), address, Map(body, "NodeMeta"))));
+            if (!isNode(node) && !Flag(body, "SkipNodeUpdate")) made.Add(new RegistryChange.NodeSet(new RegisteredNode(node, Text(body, "ID"), address, Map(body, "NodeMeta")) { TaggedAddresses = Map(body, "TaggedAddresses") }));
             if (Member(body, "Service") is { ValueKind: JsonValueKind.Object } service)
             {
                 var name = Text(service, "Service");

@@ -7,6 +7,7 @@ namespace Platform.Discovery.Catalog;
 /// <summary>A node that was registered and is none of the cluster's.</summary>
 public sealed record RegisteredNode(string Name, string Id, string Address, EquatableMap Meta)
 {
+    public EquatableMap TaggedAddresses { get; init; } = EquatableMap.Empty;
     public long CreateIndex { get; init; }
     public long ModifyIndex { get; init; }
 }
