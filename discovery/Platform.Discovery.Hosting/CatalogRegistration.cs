@@ -73,6 +73,8 @@ public sealed class CatalogRegistration(CatalogView catalog, StoreReplica store,
 
     private async Task SayAsync(ConsulCall call, IReadOnlyList<RegistryChange> changes, string answer)
     {
+        var caller = _door!.AuthorizerOf(call);
+        foreach (var change in changes) ConsulDoor.Must(MayBe(change, caller));
         if (changes.Select(TaskOf).FirstOrDefault(x => x is not null) is { } task)
         {
             await call.TextAsync(403, $"{task} is a task of an app: deploy, scale or remove it through the REST API").ConfigureAwait(false);
@@ -92,6 +94,25 @@ public sealed class CatalogRegistration(CatalogView catalog, StoreReplica store,
             case var other:
                 throw new System.Diagnostics.UnreachableException($"{other}");
         }
+    }
+
+    /// <summary>Services by the name they have and the one they get, checks by their service, or else by the node.</summary>
+    private bool MayBe(RegistryChange change, Authorizer caller)
+    {
+        bool Service(string on, string id) => catalog.Tree.OnNode(on).FirstOrDefault(x => x.Id == id) is not { } known || caller.MayWrite("service", known.Name);
+        bool Check(string on, string id) => store.State.Registry.Check(on, id) is not { } known
+            || (known.ServiceId.Length > 0 ? Service(on, known.ServiceId) : caller.MayWrite("node", on));
+        return change switch
+        {
+            RegistryChange.NodeSet x => caller.MayWrite("node", x.Node.Name),
+            RegistryChange.NodeRemoved x => caller.MayWrite("node", x.Node),
+            RegistryChange.InstanceSet x => caller.MayWrite("service", x.Instance.Name) && Service(x.Instance.Node, x.Instance.Id),
+            RegistryChange.InstanceRemoved x => Service(x.Node, x.Id),
+            RegistryChange.CheckSet x => (x.Check.ServiceId.Length > 0 ? Service(x.Check.Node, x.Check.ServiceId) : caller.MayWrite("node", x.Check.Node)) && Check(x.Check.Node, x.Check.Id),
+            RegistryChange.CheckStated x => Check(x.Node, x.Id),
+            RegistryChange.CheckRemoved x => Check(x.Node, x.Id),
+            _ => throw new System.Diagnostics.UnreachableException($"{change}"),
+        };
     }
 
     /// <summary>The id of a task's service that the change would touch.</summary>
@@ -127,6 +148,7 @@ public sealed class CatalogRegistration(CatalogView catalog, StoreReplica store,
             await call.TextAsync(500, $"CheckID \"{call.Rest}\" does not have associated TTL").ConfigureAwait(false);
             return;
         }
+        ConsulDoor.Must(MayBe(new RegistryChange.CheckStated(node, check.Id, status, ""), _door!.AuthorizerOf(call)));
         rounds.Beat(check.Id);
         output = RegistrationBody.Cut(output);
         if (check.Status == status && check.Output == output) call.Empty(200);

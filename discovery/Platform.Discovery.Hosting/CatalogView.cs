@@ -208,19 +208,20 @@ public sealed class CatalogView
         var meta = said["node-meta"].Where(x => !string.IsNullOrEmpty(x)).Select(x => x!.Split(':', 2)).Select(x => KeyValuePair.Create(x[0], x.Length > 1 ? x[1] : ""));
         query = new CatalogQuery(
             said["tag"].OfType<string>().Where(x => x.Length > 0).ToEquatableArray(), EquatableMap.From(meta.DistinctBy(x => x.Key)), passing,
-            said["near"].ToString() switch { "" => null, "_agent" => _agent.Node, var node => node }, said["filter"].ToString(), said.ContainsKey("pretty"));
+            said["near"].ToString() switch { "" => null, "_agent" => _agent.Node, var node => node }, said["filter"].ToString(), said.ContainsKey("pretty")) { Caller = _door!.AuthorizerOf(call) };
         return true;
     }
 
     /// <summary>What the agent says without an index.</summary>
     private async Task PlainAsync(ConsulCall call, Func<bool, byte[]> render)
     {
+        ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("agent", _agent.Node));
         if (await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) await call.BytesAsync(render(call.Has("pretty")), "application/json").ConfigureAwait(false);
     }
 
     private async Task OwnAsync(ConsulCall call, Func<CatalogQuery, CatalogAnswer> ask)
     {
-        var query = CatalogQuery.Plain with { Filter = call.Query["filter"].ToString(), Pretty = call.Query.ContainsKey("pretty") };
+        var query = CatalogQuery.Plain with { Filter = call.Query["filter"].ToString(), Pretty = call.Query.ContainsKey("pretty"), Caller = _door!.AuthorizerOf(call) };
         if (!await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) return;
         await (ask(query) switch
         {
@@ -238,6 +239,7 @@ public sealed class CatalogView
             AgentAnswers.Service(_tree, _agent, call.Rest) is { } service ? AgentAnswers.Service(service, call.Query.ContainsKey("pretty")) : null;
         var differs = (CatalogTree _) => Look()?.Hash == known ? 0L : 2L;
         if (!await WaitAsync(call, CatalogTree.NodeTopic(_agent.Node), read with { AfterIndex = known.Length > 0 ? 1 : 0 }, differs).ConfigureAwait(false)) return;
+        if (AgentAnswers.Service(_tree, _agent, call.Rest) is { } own) ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("service", own.Name));
         if (Look() is not var (hash, json))
         {
             await call.TextAsync(404, $"unknown service ID: {call.Rest}").ConfigureAwait(false);
@@ -249,6 +251,8 @@ public sealed class CatalogView
 
     private async Task HealthAsync(ConsulCall call, Func<bool, AgentHealth> ask)
     {
+        var name = AgentAnswers.Service(_tree, _agent, call.Rest)?.Name ?? call.Rest;
+        ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("service", name));
         if (!await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) return;
         var health = ask(call.Query.ContainsKey("pretty"));
         call.Headers["X-Consul-Reason"] = string.Concat(health.Reason.Where(x => x is >= ' ' and <= '~'));

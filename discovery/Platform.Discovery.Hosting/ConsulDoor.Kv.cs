@@ -22,9 +22,12 @@ public sealed partial class ConsulDoor
             await call.TextAsync(400, "Missing key name").ConfigureAwait(false);
             return;
         }
+        if (!query.IsPrefix) Must(AuthorizerOf(call).MayRead("key", query.Key));
         await ReadAsync(call, () => _store.Keys.Watch(query.Key, query.IsPrefix), () => KvAnswers.Index(_view.Tree, _store.State.Entries, query), async _ =>
         {
-            var answer = KvAnswers.Of(_view.Tree, _store.State.Entries, query);
+            var caller = AuthorizerOf(call); // again: its token may have gone while it waited
+            if (!query.IsPrefix) Must(caller.MayRead("key", query.Key));
+            var answer = KvAnswers.Of(_view.Tree, _store.State.Entries, query, key => caller.MayRead("key", key));
             ReadHeaders(call, answer.Index);
             if (answer.Status != 200)
             {
@@ -77,6 +80,8 @@ public sealed partial class ConsulDoor
             await call.TextAsync(403, KvLookup.WhyReadOnly).ConfigureAwait(false);
             return;
         }
+        var caller = AuthorizerOf(call);
+        Must(operation.Verb == KvVerb.DeleteTree ? caller.MayWriteUnder("key", operation.Key) : caller.MayWrite("key", operation.Key));
         await ReplyAsync(call, await AskAsync(new StoreRequest.Apply(operation), call.Aborted).ConfigureAwait(false)).ConfigureAwait(false);
     }
 
@@ -121,7 +126,14 @@ public sealed partial class ConsulDoor
             await call.TextAsync(refused.Status, refused.Text).ConfigureAwait(false);
             return;
         }
+        var caller = AuthorizerOf(call);
+        var denied = operations.Items.Select((x, i) => (x, i)).Where(o => !May(caller, o.x)).Select(o => new KvFailure(o.i, Denied)).ToEquatableArray();
         var readsOnly = operations.All(x => x.IsRead || x.Verb == KvVerb.Unknown);
+        if (!denied.IsEmpty)
+        {
+            await TransactedAsync(call, new StoreReply.Transacted(default, denied), readsOnly).ConfigureAwait(false);
+            return;
+        }
         if (!readsOnly)
         {
             await TransactedAsync(call, await AskAsync(new StoreRequest.Transact(operations), call.Aborted).ConfigureAwait(false), false).ConfigureAwait(false);
@@ -134,10 +146,20 @@ public sealed partial class ConsulDoor
         }).ConfigureAwait(false);
     }
 
+    private static bool May(Authorizer caller, KvOperation x) => x.Verb switch
+    {
+        KvVerb.Unknown => true, // it fails anyhow, and says why
+        KvVerb.GetTree => true, // of what it gives back only what the caller may read is shown
+        KvVerb.DeleteTree => caller.MayWriteUnder("key", x.Key),
+        _ => x.IsRead ? caller.MayRead("key", x.Key) : caller.MayWrite("key", x.Key),
+    };
+
     private Task TransactedAsync(ConsulCall call, StoreReply reply, bool readsOnly)
     {
         if (reply is StoreReply.Failed failed) return call.TextAsync(failed.Status, failed.Text);
-        var (results, failures) = (StoreReply.Transacted)reply;
+        var (all, failures) = (StoreReply.Transacted)reply;
+        var caller = AuthorizerOf(call);
+        var results = all.Where(x => caller.MayRead("key", x.Key) || caller.MayWrite("key", x.Key)).ToEquatableArray();
         return call.JsonAsync(json =>
         {
             json.WriteStartObject();

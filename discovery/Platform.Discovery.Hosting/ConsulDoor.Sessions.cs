@@ -21,6 +21,7 @@ public sealed partial class ConsulDoor
     {
         if (await call.BodyAsync(SessionBytesMax).ConfigureAwait(false) is not { } body) return;
         var (session, refused) = SessionBody.Read(body, Guid.NewGuid().ToString("D"), _options.NodeName);
+        if (session is not null) Must(AuthorizerOf(call).MayWrite("session", session.Node));
         var reply = session is null ? refused! : await AskAsync(new StoreRequest.CreateSession(session), call.Aborted).ConfigureAwait(false);
         if (reply is StoreReply.Failed failed) await call.TextAsync(failed.Status, failed.Text).ConfigureAwait(false);
         else
@@ -32,8 +33,18 @@ public sealed partial class ConsulDoor
             }).ConfigureAwait(false);
     }
 
-    private async Task DestroySessionAsync(ConsulCall call) =>
+    private async Task DestroySessionAsync(ConsulCall call)
+    {
+        MustOwn(call);
         await (Missing(call, "Missing session") ?? ReplyAsync(call, await AskAsync(new StoreRequest.DestroySession(call.Rest), call.Aborted).ConfigureAwait(false))).ConfigureAwait(false);
+    }
+
+    /// <summary>Of a session that is not there nobody minds what is asked.</summary>
+    private void MustOwn(ConsulCall call)
+    {
+        var caller = AuthorizerOf(call);
+        Must(!_store.State.Sessions.TryGetValue(call.Rest, out var session) || caller.MayWrite("session", session.Node));
+    }
 
     private async Task RenewSessionAsync(ConsulCall call)
     {
@@ -42,6 +53,7 @@ public sealed partial class ConsulDoor
             await missing.ConfigureAwait(false);
             return;
         }
+        MustOwn(call);
         switch (await AskAsync(new StoreRequest.RenewSession(call.Rest), call.Aborted).ConfigureAwait(false))
         {
             case StoreReply.SessionIs { Session: { } session }:
@@ -67,8 +79,9 @@ public sealed partial class ConsulDoor
         ReadAsync(call, () => _store.Topics.Watch(StoreTopics.Sessions, prefix: false), () => Math.Max(1, _store.State.SessionsIndex), async _ =>
         {
             var state = _store.State;
+            var caller = AuthorizerOf(call);
             ReadHeaders(call, state.SessionsIndex);
-            await call.JsonAsync(json => WriteSessions(json, state.Sessions.Values.Where(wanted))).ConfigureAwait(false);
+            await call.JsonAsync(json => WriteSessions(json, state.Sessions.Values.Where(s => wanted(s) && caller.MayRead("session", s.Node)))).ConfigureAwait(false);
         });
 
     private static Task? Missing(ConsulCall call, string why) => call.Rest.Length == 0 ? call.TextAsync(400, why) : null;

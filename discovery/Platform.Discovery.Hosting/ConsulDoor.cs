@@ -25,14 +25,16 @@ public sealed partial class ConsulDoor
     private readonly KvView _view;
     private readonly StoreReplica _store;
     private readonly KvOptions _options;
+    private readonly TimeProvider _time;
     private ConsulRoute[] _routes;
 
     public ConsulDoor(KvView view, StoreReplica store, KvOptions options, ILoggerFactory loggers, TimeProvider? time = null)
     {
         (_view, _store, _options) = (view, store, options);
-        Parking = new ParkedQueries(options.ParkedMax, loggers.CreateLogger<ConsulDoor>(), time ?? TimeProvider.System);
+        _time = time ?? TimeProvider.System;
+        Parking = new ParkedQueries(options.ParkedMax, loggers.CreateLogger<ConsulDoor>(), _time);
         _routes = [];
-        Add([.. KvRoutes(), .. SessionRoutes(), .. StatusRoutes()]);
+        Add([.. KvRoutes(), .. SessionRoutes(), .. AclRoutes(), .. StatusRoutes()]);
     }
 
     public int Parked => Parking.Count;
@@ -76,6 +78,10 @@ public sealed partial class ConsulDoor
         catch (NoLeaderException e)
         {
             await call.TextAsync(500, e.Message).ConfigureAwait(false);
+        }
+        catch (RefusedException e)
+        {
+            await call.TextAsync(e.Status, e.Message).ConfigureAwait(false);
         }
         catch (StoreUnavailableException e)
         {

@@ -22,6 +22,9 @@ public sealed record KvOptions
     /// <summary>How a request reaches the leader. Throws <see cref="NoLeaderException"/> if there is none or it got lost on the way, <see cref="StoreUnavailableException"/> if it was refused for now.</summary>
     public Func<StoreRequest, CancellationToken, Task<StoreAnswer>> Ask { get; init; } = (_, _) => throw new NoLeaderException();
 
+    /// <summary>Whether callers need tokens.</summary>
+    public AclMode Acl { get; init; }
+
     /// <summary>Blocking queries that may be parked at once; more are told 503.</summary>
     public int ParkedMax { get; init; } = 50_000;
 

@@ -23,14 +23,21 @@ public static class KvAnswers
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonWriterOptions Indented = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, IndentSize = 4 };
 
+    /// <summary>About what Go's durations can be.</summary>
+    private static readonly TimeSpan DurationMax = TimeSpan.FromDays(100_000);
+
     public static long Index(KvTree tree, KvEntries own, KvQuery query) =>
         query.IsPrefix ? KvLookup.IndexUnder(tree, own, query.Key) : KvLookup.IndexOf(tree, own, query.Key);
 
-    public static KvAnswer Of(KvTree tree, KvEntries own, KvQuery query)
+    /// <param name="mayRead">Of what is below a prefix only these keys are shown; null = all.</param>
+    public static KvAnswer Of(KvTree tree, KvEntries own, KvQuery query, Func<string, bool>? mayRead = null)
     {
         var index = Index(tree, own, query);
-        if (query.Keys) return Keys(KvLookup.Under(tree, own, query.Key), query, index);
-        if (query.Recurse) return List([.. KvLookup.Under(tree, own, query.Key)], query, index);
+        if (query.IsPrefix)
+        {
+            var entries = KvLookup.Under(tree, own, query.Key).Where(x => mayRead?.Invoke(x.Key) != false);
+            return query.Keys ? Keys(entries, query, index) : List([.. entries], query, index);
+        }
         if (KvLookup.Find(tree, own, query.Key) is not { } entry) return new KvAnswer(404, index, default, true);
         return query.Raw ? new KvAnswer(200, index, entry.Value.AsMemory(), true) : List([entry], query, index);
     }
@@ -136,7 +143,7 @@ public static class KvAnswers
             if (unit is null) return false;
             seconds += number * unit.Value;
         }
-        duration = TimeSpan.FromSeconds(Math.Min(seconds, TimeSpan.FromDays(1).TotalSeconds));
+        duration = TimeSpan.FromSeconds(Math.Min(seconds, DurationMax.TotalSeconds));
         return true;
     }
 }

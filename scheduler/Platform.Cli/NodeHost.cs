@@ -60,6 +60,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
             NodeName = options.NodeName.Name,
             Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
             Ask = Agent.AskStoreAsync,
+            Acl = options.KvAcl,
         };
         _catalog = new CatalogView(_feed, _views, _store, new AgentIdentity(options.NodeName.Name, Server: true));
         _checks = new CheckRounds(_store, options.NodeName.Name, Agent.AskStoreAsync, loggers, TimeProvider.System);

@@ -38,6 +38,8 @@ public sealed class ConsulClientTests(ConsulClientTests.World world) : IClassFix
     [Fact]
     public async Task Prometheus_discovers_the_tasks_and_follows_them()
     {
+        // The shell library is the one place that knows where it comes from.
+        var binary = (await Command.RunAsync("bash", TimeSpan.FromMinutes(5), "-c", $". '{Machine.Repository}/tests/lib/consul.sh'; ensure_prometheus")).Must("fetching Prometheus").Trim();
         var home = Directory.CreateTempSubdirectory("platform-ft-prometheus-").FullName;
         var port = Ports.Free();
         await File.WriteAllTextAsync(Path.Combine(home, "prometheus.yml"), $$"""
@@ -53,7 +55,7 @@ public sealed class ConsulClientTests(ConsulClientTests.World world) : IClassFix
             """);
         using var prometheus = Process.Start(new ProcessStartInfo("/bin/sh",
         [
-            "-c", "exec prometheus --config.file=\"$1/prometheus.yml\" --storage.tsdb.path=\"$1/data\" --web.listen-address=127.0.0.1:$2 >\"$1/log\" 2>&1 </dev/null", "sh", home, $"{port}",
+            "-c", "exec \"$3\" --config.file=\"$1/prometheus.yml\" --storage.tsdb.path=\"$1/data\" --web.listen-address=127.0.0.1:$2 >\"$1/log\" 2>&1 </dev/null", "sh", home, $"{port}", binary,
         ]))!;
         try
         {

@@ -23,7 +23,7 @@ public static class AgentAnswers
         return new CatalogAnswer.Found(tree.NodeIndex(agent.Node), CatalogAnswers.Render(query.Pretty, json =>
         {
             json.WriteStartObject();
-            foreach (var service in tree.OnNode(agent.Node).Where(filter))
+            foreach (var service in tree.OnNode(agent.Node).Where(query.Shows).Where(filter))
             {
                 json.WritePropertyName(service.Id);
                 CatalogJson.AgentService(json, service);
@@ -38,7 +38,7 @@ public static class AgentAnswers
         return new CatalogAnswer.Found(tree.NodeIndex(agent.Node), CatalogAnswers.Render(query.Pretty, json =>
         {
             json.WriteStartObject();
-            foreach (var check in Own(tree, agent).Where(filter))
+            foreach (var check in Own(tree, agent).Where(query.Shows).Where(filter))
             {
                 json.WritePropertyName(check.CheckId);
                 CatalogJson.Check(json, check, asAgent: true);

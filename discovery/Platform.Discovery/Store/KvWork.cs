@@ -41,7 +41,7 @@ internal sealed class KvWork(StoreState start, KvTree? published, long index, Da
     public Outcome Do(KvOperation x)
     {
         if (x.Verb == KvVerb.Unknown) return Outcome.Error($"unknown KV verb {Quoted(x.Word)}");
-        if (x.Key.Length == 0 && x.Verb is not (KvVerb.DeleteTree or KvVerb.GetTree)) return Outcome.Error("Must provide key");
+        if (x.Key.Length == 0 && x.Verb != KvVerb.DeleteTree) return Outcome.Error("Must provide key");
         if (Reserved(x) is { } reserved) return Outcome.Error(reserved, 403);
         return x.Verb switch
         {

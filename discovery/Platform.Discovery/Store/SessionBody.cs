@@ -94,7 +94,7 @@ public static class SessionBody
     {
         if (session.TtlText.Length == 0) return (session, null);
         if (!TryDuration(session.TtlText, out var ttl))
-            return (null, new StoreReply.Failed(500, $"Session TTL '{session.TtlText}' invalid: time: invalid duration \"{session.TtlText}\""));
+            return (null, new StoreReply.Failed(500, $"Session TTL '{session.TtlText}' invalid: {WrongDuration(session.TtlText)}"));
         return (session with { Ttl = ttl == TimeSpan.Zero ? null : ttl }, null);
     }
 
@@ -103,7 +103,7 @@ public static class SessionBody
     {
         if (value.ValueKind == JsonValueKind.Null) return KvSession.LockDelayDefault;
         if (value.ValueKind == JsonValueKind.String)
-            return TryDuration(value.GetString()!, out var delay) ? delay : throw new FormatException($"time: invalid duration \"{value.GetString()}\"");
+            return TryDuration(value.GetString()!, out var delay) ? delay : throw new FormatException(WrongDuration(value.GetString()!));
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetDouble(out var number) || number is < 0 or > 1e18) throw new FormatException("LockDelay is not a duration");
         return number < 1000 ? TimeSpan.FromSeconds(number) : TimeSpan.FromTicks((long)number / 100);
     }
@@ -114,6 +114,8 @@ public static class SessionBody
         duration = default;
         return text == "0" || (!text.All(char.IsAsciiDigit) && KvAnswers.TryParseDuration(text, out duration));
     }
+
+    private static string WrongDuration(string text) => $"time: {(text.Length > 0 && text.All(char.IsAsciiDigit) ? "missing unit in" : "invalid")} duration \"{text}\"";
 
     private static IEnumerable<JsonElement> Items(string name, JsonElement value) => value.ValueKind switch
     {

@@ -11,6 +11,10 @@ namespace Platform.Discovery;
 [JsonDerivedType(typeof(KeysChanged), "keys-changed")]
 [JsonDerivedType(typeof(SessionCreated), "session-created")]
 [JsonDerivedType(typeof(SessionEnded), "session-ended")]
+[JsonDerivedType(typeof(PolicySet), "policy-set")]
+[JsonDerivedType(typeof(PolicyRemoved), "policy-removed")]
+[JsonDerivedType(typeof(TokenSet), "token-set")]
+[JsonDerivedType(typeof(TokenRemoved), "token-removed")]
 public abstract partial record StoreEvent
 {
     private StoreEvent() { }

@@ -48,6 +48,11 @@ public sealed record KvOperation(KvVerb Verb, string Key)
 [JsonDerivedType(typeof(DestroySession), "destroy-session")]
 [JsonDerivedType(typeof(RenewSession), "renew-session")]
 [JsonDerivedType(typeof(Barrier), "barrier")]
+[JsonDerivedType(typeof(Bootstrap), "bootstrap")]
+[JsonDerivedType(typeof(SetPolicy), "set-policy")]
+[JsonDerivedType(typeof(RemovePolicy), "remove-policy")]
+[JsonDerivedType(typeof(SetToken), "set-token")]
+[JsonDerivedType(typeof(RemoveToken), "remove-token")]
 public abstract partial record StoreRequest
 {
     private StoreRequest() { }
@@ -76,6 +81,8 @@ public abstract partial record StoreRequest
 [JsonDerivedType(typeof(Transacted), "transacted")]
 [JsonDerivedType(typeof(SessionIs), "session-is")]
 [JsonDerivedType(typeof(Failed), "failed")]
+[JsonDerivedType(typeof(PolicyIs), "policy-is")]
+[JsonDerivedType(typeof(TokenIs), "token-is")]
 public abstract partial record StoreReply
 {
     private StoreReply() { }

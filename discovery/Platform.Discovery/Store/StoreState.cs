@@ -29,6 +29,9 @@ public sealed partial record StoreState
     /// <summary>Keys that nobody may acquire before then.</summary>
     public ImmutableSortedDictionary<string, DateTimeOffset> LockDelays { get; init; } = ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);
 
+    /// <summary>Who may do what here.</summary>
+    public AclState Acl { get; init; } = AclState.Empty;
+
     public IEnumerable<string> HeldBy(string session) => Held.GetValueOrDefault(session)?.AsEnumerable() ?? [];
 
     /// <summary>The state after one more event. Total over every event a log can hold.</summary>
@@ -41,6 +44,10 @@ public sealed partial record StoreState
             StoreEvent.SessionCreated x => this with { Sessions = Sessions.SetItem(x.Session.Id, x.Session with { CreateIndex = index }), SessionsIndex = index },
             StoreEvent.SessionEnded x => End(x, index, at),
             StoreEvent.Registered x => this with { Registry = Registry.Fold(x.Changes, index) },
+            StoreEvent.PolicySet x => this with { Acl = Acl.With(x.Policy, index) },
+            StoreEvent.PolicyRemoved x => this with { Acl = Acl.WithoutPolicy(x.Id) },
+            StoreEvent.TokenSet x => this with { Acl = Acl.With(x.Token, index) with { BootstrapIndex = x.First ? index : Acl.BootstrapIndex } },
+            StoreEvent.TokenRemoved x => this with { Acl = Acl.WithoutToken(x.Accessor) },
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Index = index };
@@ -130,7 +137,16 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
 {
     /// <summary>What cannot be worked out from the rest.</summary>
     private sealed record Written(
-        long Index, KvEntry[] Entries, KvTombstone[] Tombstones, long Forgotten, KvSession[] Sessions, long SessionsIndex, Delay[] LockDelays, Catalog.Registry? Registry = null);
+        long Index, KvEntry[] Entries, KvTombstone[] Tombstones, long Forgotten, KvSession[] Sessions, long SessionsIndex, Delay[] LockDelays)
+    {
+        /// <summary>Null where nobody has spoken of tokens.</summary>
+        public WrittenAcl? Acl { get; init; }
+
+        /// <summary>Null where nothing was ever registered.</summary>
+        public Catalog.Registry? Registry { get; init; }
+    }
+
+    private sealed record WrittenAcl(long BootstrapIndex, AclPolicy[] Policies, AclToken[] Tokens);
 
     private sealed record Delay(string Key, DateTimeOffset Until);
 
@@ -147,10 +163,23 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
             Held = StoreState.Empty.Held.AddRange(held.Select(g => KeyValuePair.Create(g.Key, g.Select(e => e.Key).ToImmutableSortedSet(StringComparer.Ordinal)))),
             Registry = written.Registry ?? Catalog.Registry.Empty,
             LockDelays = StoreState.Empty.LockDelays.AddRange(written.LockDelays.Select(d => KeyValuePair.Create(d.Key, d.Until))),
+            Acl = written.Acl is { } acl ? Read(acl) : AclState.Empty,
         };
     }
 
+    private static AclState Read(WrittenAcl acl) => AclState.Empty with
+    {
+        BootstrapIndex = acl.BootstrapIndex,
+        Policies = AclState.Empty.Policies.SetItems(acl.Policies.Select(p => KeyValuePair.Create(p.Id, p))),
+        Tokens = AclState.Empty.Tokens.SetItems(acl.Tokens.Select(t => KeyValuePair.Create(t.Accessor, t))),
+        AccessorOfSecret = AclState.Empty.AccessorOfSecret.SetItems(acl.Tokens.Select(t => KeyValuePair.Create(t.SecretHash, t.Accessor))),
+    };
+
     public override void Write(Utf8JsonWriter writer, StoreState value, JsonSerializerOptions options) => JsonSerializer.Serialize(writer, new Written(
         value.Index, [.. value.Entries.Under("")], [.. value.Entries.Tombstones], value.Entries.Forgotten, [.. value.Sessions.Values], value.SessionsIndex,
-        [.. value.LockDelays.Select(d => new Delay(d.Key, d.Value))], value.Registry), options);
+        [.. value.LockDelays.Select(d => new Delay(d.Key, d.Value))])
+    {
+        Registry = ReferenceEquals(value.Registry, Catalog.Registry.Empty) ? null : value.Registry,
+        Acl = ReferenceEquals(value.Acl, AclState.Empty) ? null : new WrittenAcl(value.Acl.BootstrapIndex, [.. value.Acl.Policies.Values], [.. value.Acl.Tokens.Values]),
+    }, options);
 }

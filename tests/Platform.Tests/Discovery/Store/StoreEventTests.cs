@@ -50,6 +50,10 @@ public sealed class StoreEventTests
             new RegistryChange.InstanceRemoved("n1", "db:1"),
             new RegistryChange.NodeRemoved("far"),
         ]),
+        new StoreEvent.PolicySet(new AclPolicy(Session, "app", "of the shop", "key_prefix \"app/\" { policy = \"write\" }")),
+        new StoreEvent.TokenSet(new AclToken(Session, AclToken.HashOf("secret"), "ci", [Session], At), true),
+        new StoreEvent.PolicyRemoved(Session),
+        new StoreEvent.TokenRemoved(Session),
     ];
 
     public static TheoryData<string> Kinds => [.. typeof(StoreEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!)];
