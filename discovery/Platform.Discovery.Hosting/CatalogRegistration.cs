@@ -86,6 +86,7 @@ public sealed class CatalogRegistration(CatalogView catalog, StoreReplica store,
                 await call.TextAsync(failed.Status, failed.Text).ConfigureAwait(false);
                 return;
             case StoreReply.Done:
+                catalog.CatchUp();
                 foreach (var change in changes)
                     if (change is RegistryChange.CheckSet { Check: var check } && check.Node == node) rounds.Beat(check.Id);
                 if (answer.Length == 0) call.Empty(200);

@@ -59,9 +59,16 @@ public sealed class CatalogView
         while (true)
         {
             var cursor = _store.Cursor;
-            if (!ReferenceEquals(_store.State.Registry, _tree.Registry) && _tree.Snapshot.Revision > 0) Show(_tree.Snapshot);
+            CatchUp();
             await _store.ChangedAsync(cursor, stopping).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Shows what the store has by now; who registers here reads it here.</summary>
+    internal void CatchUp()
+    {
+        var tree = _tree;
+        if (!ReferenceEquals(_store.State.Registry, tree.Registry) && tree.Snapshot.Revision > 0) Show(tree.Snapshot);
     }
 
     private void Show(EndpointSnapshot snapshot)

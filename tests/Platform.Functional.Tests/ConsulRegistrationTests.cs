@@ -125,6 +125,32 @@ public sealed class ConsulRegistrationTests(ConsulRegistrationTests.World world)
     }
 
     [Fact]
+    public async Task A_registered_service_has_names_and_a_way_through_the_proxy_while_it_is_well()
+    {
+        var ping = $"http://127.0.0.1:{world.Platform.ApiPort}/ping";
+        var (status, text) = await PutAsync(world.Platform.Kv, "/v1/agent/service/register",
+            $$$"""{"Name":"Legacy_Api","Address":"127.0.0.1","Port":{{{world.Platform.ApiPort}}},"Meta":{"HAPROXY_0_VHOST":"legacy.example.com"},"Checks":[{"HTTP":"{{{ping}}}","Interval":"1s"},{"CheckID":"switch","TTL":"20m","Status":"passing"}]}""");
+        Assert.Equal((HttpStatusCode.OK, ""), (status, text));
+        await Eventually.HoldsAsync("it has an address", async () => (await world.Platform.DigAsync("legacy-api.marathon.mesos", "A")).Data("A") is ["127.0.0.1"]);
+        Assert.EndsWith($" {world.Platform.ApiPort} ", string.Join(' ', Assert.Single((await world.Platform.DigAsync("_legacy-api._tcp.marathon.mesos", "SRV")).Data("SRV")).Split(' ')[..3]) + " ", StringComparison.Ordinal);
+        using var http = new HttpClient();
+        async Task<HttpStatusCode> CallAsync()
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, world.Platform.Edge("/ping"));
+            request.Headers.Host = "legacy.example.com";
+            using var answer = await http.SendAsync(request);
+            return answer.StatusCode;
+        }
+        await Eventually.HoldsAsync("it is reached through the proxy", async () => await CallAsync() == HttpStatusCode.OK);
+
+        await PutAsync(world.Platform.Kv, "/v1/agent/check/fail/switch", "");
+        await Eventually.HoldsAsync("it has no address", async () => (await world.Platform.DigAsync("legacy-api.marathon.mesos", "A")).Data("A") is []);
+        await Eventually.HoldsAsync("and no way", async () => await CallAsync() == HttpStatusCode.ServiceUnavailable);
+        await PutAsync(world.Platform.Kv, "/v1/agent/service/deregister/Legacy_Api", "");
+        await Eventually.HoldsAsync("and no name", async () => (await world.Platform.DigAsync("legacy-api.marathon.mesos", "A")).Status == "NXDOMAIN");
+    }
+
+    [Fact]
     public async Task A_task_of_an_app_is_nobodys_to_deregister_here_and_scripts_are_refused()
     {
         await world.Platform.Api.CreateAsync(new JsonObject

@@ -85,13 +85,16 @@ public sealed class CatalogTree
         foreach (var (app, entry) in next.Services)
         {
             var before = Snapshot.Services.GetValueOrDefault(app);
-            if (!ReferenceEquals(before, entry)) step.App(before, entry);
+            if (!ReferenceEquals(before, entry)) step.App(Own(before), Own(entry));
         }
         foreach (var (app, entry) in Snapshot.Services)
-            if (!next.Services.ContainsKey(app)) step.App(entry, null);
+            if (!next.Services.ContainsKey(app)) step.App(Own(entry), null);
         if (!ReferenceEquals(registry, Registry)) step.Registered();
         return step.Done();
     }
+
+    /// <summary>What was registered comes from the registry, with its checks and under its own name.</summary>
+    private static ServiceEntry? Own(ServiceEntry? entry) => entry is { Service.Registered: false } ? entry : null;
 
     private sealed class Step(CatalogTree from, EndpointSnapshot next, Registry registry, long revision)
     {

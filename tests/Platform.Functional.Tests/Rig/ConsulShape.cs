@@ -18,7 +18,9 @@ internal static class ConsulShape
         switch (node)
         {
             case JsonArray array:
-                return new JsonArray([.. array.Where(x => !IsConsul(x)).Select(x => Mask(x?.DeepClone(), anyType))]);
+                // An agent lists an instance's checks in any order.
+                return new JsonArray([.. array.Where(x => !IsConsul(x)).OrderBy(x => x is JsonObject o && !o.ContainsKey("Service") ? o["CheckID"]?.GetValue<string>() : null, StringComparer.Ordinal)
+                    .Select(x => Mask(x?.DeepClone(), anyType))]);
             case JsonObject o:
                 var masked = new JsonObject();
                 foreach (var (name, value) in o)
