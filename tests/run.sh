@@ -43,7 +43,7 @@ prepare() {
       postgresql=/usr/bin/pg_lsclusters patroni=/usr/bin/patroni nodejs=node npm=npm || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."
-    ensure_consul >/dev/null && ensure_consul_npm >/dev/null || stop_here "The tests compare with a real Consul."
+    ensure_consul >/dev/null && ensure_prometheus >/dev/null && ensure_consul_npm >/dev/null || stop_here "The tests compare with a real Consul."
   fi
   if ! dotnet build Platform.sln -c Release --nologo -v quiet >"$RESULTS/build.log" 2>&1; then
     grep -E 'error|warning' "$RESULTS/build.log" | sort -u | head -n 40 >&2

@@ -27,7 +27,7 @@ public sealed partial class ConsulDoor
     private volatile Known _known = new(AclState.Empty, new(StringComparer.Ordinal));
 
     /// <summary>What this caller may do, by the tokens as this node has them now. Throws if it shows one that is nobody's.</summary>
-    private Authorizer AuthorizerOf(ConsulCall call)
+    internal Authorizer AuthorizerOf(ConsulCall call)
     {
         if (_options.Acl == AclMode.Off) return Authorizer.Everything;
         var acl = _store.State.Acl;
@@ -39,7 +39,7 @@ public sealed partial class ConsulDoor
         return known.Authorizers.GetOrAdd(secret, acl.AuthorizerOf(token, _options.Acl == AclMode.Allow ? AccessLevel.Write : AccessLevel.Deny));
     }
 
-    private static void Must(bool may)
+    internal static void Must(bool may)
     {
         if (!may) throw new RefusedException(403, Denied);
     }

@@ -26,19 +26,24 @@ public sealed partial class ConsulDoor
     private readonly StoreReplica _store;
     private readonly KvOptions _options;
     private readonly TimeProvider _time;
-    private readonly ILogger _logger;
-    private readonly ConsulRoute[] _routes;
-    private int _parked;
+    private ConsulRoute[] _routes;
 
     public ConsulDoor(KvView view, StoreReplica store, KvOptions options, ILoggerFactory loggers, TimeProvider? time = null)
     {
         (_view, _store, _options) = (view, store, options);
         _time = time ?? TimeProvider.System;
-        _logger = loggers.CreateLogger<ConsulDoor>();
-        _routes = [.. KvRoutes(), .. SessionRoutes(), .. AclRoutes(), .. StatusRoutes()];
+        Parking = new ParkedQueries(options.ParkedMax, loggers.CreateLogger<ConsulDoor>(), _time);
+        _routes = [];
+        Add([.. KvRoutes(), .. SessionRoutes(), .. AclRoutes(), .. StatusRoutes()]);
     }
 
-    public int Parked => Volatile.Read(ref _parked);
+    public int Parked => Parking.Count;
+
+    /// <summary>The blocking queries of everything that answers at this door.</summary>
+    internal ParkedQueries Parking { get; }
+
+    /// <summary>More of Consul's API, by who answers it; before the door is opened. The longest path that fits a request has it.</summary>
+    internal void Add(IEnumerable<ConsulRoute> routes) => _routes = [.. _routes.Concat(routes).OrderByDescending(x => x.Path[^1] != '/').ThenByDescending(x => x.Path.Length)];
 
     /// <summary>One request. It is read from the raw target: the framework would undo dot segments and leave <c>%2F</c>, Consul does neither.</summary>
     public async Task AnswerAsync(HttpContext context)
@@ -51,7 +56,7 @@ public sealed partial class ConsulDoor
             if (route.RestOf(path) is not { } rest) continue;
             var call = new ConsulCall(context, rest);
             foreach (var (method, answer) in route.Methods)
-                if (method == call.Method)
+                if (method == call.Method || (method == "GET" && HttpMethods.IsHead(call.Method))) // Consul refuses HEAD; a read is a read
                 {
                     await AnswerAsync(call, answer).ConfigureAwait(false);
                     return;
@@ -90,7 +95,7 @@ public sealed partial class ConsulDoor
     }
 
     /// <summary>Asks the leader, and waits until this node shows what it did: who writes here reads it here.</summary>
-    private async Task<StoreReply> AskAsync(StoreRequest request, CancellationToken aborted)
+    internal async Task<StoreReply> AskAsync(StoreRequest request, CancellationToken aborted)
     {
         var answer = await _options.Ask(request, aborted).ConfigureAwait(false);
         await _store.ReachedAsync(answer.Index, _options.OwnWriteWait, aborted).ConfigureAwait(false);
@@ -123,37 +128,14 @@ public sealed partial class ConsulDoor
     /// <summary>Returns when the index has passed the asked one, or the time is over. False: too many wait already.</summary>
     private async ValueTask<bool> WaitAsync(ReadOptions options, Func<KvWatches.Handle> watch, Func<long> index, CancellationToken aborted)
     {
-        if (options.AfterIndex == 0 || index() > options.AfterIndex) return true;
-        if (Interlocked.Increment(ref _parked) > _options.ParkedMax)
-        {
-            Interlocked.Decrement(ref _parked);
-            TooManyParked(_options.ParkedMax);
-            return false;
-        }
-        try
-        {
-            var (epoch, store) = (_view.Tree.Snapshot.Cursor.Epoch, _store.Cursor.Epoch);
-            var began = _time.GetTimestamp();
-            // Up to a sixteenth more, so that clients that began together do not all come back together.
-            var wait = options.Wait + (options.Wait / 16 * Random.Shared.NextDouble());
-            while (true)
-            {
-                using var watching = watch(); // before the look, so that a change in between wakes us
-                if (_view.Tree.Snapshot.Cursor.Epoch != epoch || _store.Cursor.Epoch != store || index() > options.AfterIndex) return true;
-                var left = wait - _time.GetElapsedTime(began);
-                if (left <= TimeSpan.Zero || watching.Ended) return true;
-                await watching.Changed.WaitAsync(left, _time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                if (aborted.IsCancellationRequested) return true;
-            }
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _parked);
-        }
+        if (options.AfterIndex == 0) return true;
+        var (epoch, store) = (_view.Tree.Snapshot.Cursor.Epoch, _store.Cursor.Epoch);
+        bool Passed() => _view.Tree.Snapshot.Cursor.Epoch != epoch || _store.Cursor.Epoch != store || index() > options.AfterIndex;
+        return await Parking.WaitAsync(options.Wait, Passed, watch, aborted).ConfigureAwait(false) == ParkingEnd.Over;
     }
 
     /// <summary>On every read: Go clients refuse an answer without them.</summary>
-    private void ReadHeaders(ConsulCall call, long? index)
+    internal void ReadHeaders(ConsulCall call, long? index)
     {
         var leader = _options.Leader();
         if (index is { } i) call.Headers["X-Consul-Index"] = Math.Max(1, i).ToString(CultureInfo.InvariantCulture);
@@ -173,7 +155,4 @@ public sealed partial class ConsulDoor
             json.WriteEndArray();
         })));
     }
-
-    [LoggerMessage(5301, LogLevel.Warning, "Turned a blocking KV query away: {Limit} are parked")]
-    private partial void TooManyParked(int limit);
 }

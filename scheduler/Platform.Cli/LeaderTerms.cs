@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
 using Platform.Scheduling;
@@ -58,7 +59,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
         while (true)
         {
             using var term = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-            var leading = Current.Loop.RunAsync(term.Token);
+            var leading = LeadAsync(Current, term.Token);
             if (await Task.WhenAny(leading, _abdicated.Task).ConfigureAwait(false) == leading)
             {
                 await leading.ConfigureAwait(false);
@@ -70,6 +71,23 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
             await next.StartAsync(stopping).ConfigureAwait(false);
             Led(next.Loop.Current.State.Revision);
         }
+    }
+
+    /// <summary>The loop, and where there is another Consul to publish into, its one writer; either's end is the term's.</summary>
+    private async Task LeadAsync(SchedulerHost host, CancellationToken term)
+    {
+        if (options.Consul is not { } consul)
+        {
+            await host.Loop.RunAsync(term).ConfigureAwait(false);
+            return;
+        }
+        using var together = CancellationTokenSource.CreateLinkedTokenSource(term);
+        var publisher = new ConsulPublisher(consul, new PublisherPace(), loggers, TimeProvider.System);
+        Task[] parts = [host.Loop.RunAsync(together.Token), publisher.RunAsync(host.EndpointFeed, together.Token)];
+        var first = await Task.WhenAny(parts).ConfigureAwait(false);
+        await together.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(parts).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await first.ConfigureAwait(false);
     }
 
     /// <summary>Closes the doors of the term that runs, if one does; its loop must have ended.</summary>

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Catalog;
 using Platform.Discovery.Hosting;
 using Platform.Proxy;
 
@@ -25,7 +26,10 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly DnsServerHost _dns;
     private readonly StoreReplica _store = new(TimeProvider.System);
     private readonly KvView _kv;
+    private readonly CatalogView _catalog;
+    private readonly CheckRounds _checks;
     private readonly ConsulDoor _door;
+    private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
@@ -51,13 +55,17 @@ internal sealed partial class NodeHost : IAsyncDisposable
             _feed, _views, _store, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
         _kv = new KvView(_feed, _views, _store);
-        _door = new ConsulDoor(_kv, _store, new KvOptions
+        var consul = new KvOptions
         {
             NodeName = options.NodeName.Name,
             Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
             Ask = Agent.AskStoreAsync,
             Acl = options.KvAcl,
-        }, loggers);
+        };
+        _catalog = new CatalogView(_feed, _views, _store, new AgentIdentity(options.NodeName.Name, Server: true));
+        _checks = new CheckRounds(_store, options.NodeName.Name, Agent.AskStoreAsync, loggers, TimeProvider.System);
+        _door = new CatalogRegistration(_catalog, _store, _checks, options.NodeName.Name).AddTo(_catalog.AddTo(new ConsulDoor(_kv, _store, consul, loggers)));
+        _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
@@ -87,7 +95,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API: keys, sessions, locks, transactions; endpoints under platform/"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: keys, sessions, locks, transactions, catalog, health"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -108,7 +116,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _checks.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
@@ -126,6 +134,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
     {
         await _proxy.DisposeAsync().ConfigureAwait(false);
         _dns.Dispose();
+        _passage?.Dispose();
+        _checks.Dispose();
         await _web.DisposeAsync().ConfigureAwait(false);
         await Agent.DisposeAsync().ConfigureAwait(false);
     }
@@ -151,8 +161,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
+        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _door.AnswerAsync;
         // Two doors on one server: which one a request came in by decides what it can reach.
-        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_door.AnswerAsync));
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();
         web.MapAdmin(_proxy);
         return web;

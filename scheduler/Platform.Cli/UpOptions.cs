@@ -58,6 +58,9 @@ public sealed record UpOptions
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Somebody else's Consul to publish into; the KV door then leads there.</summary>
+    public ConsulAddress? Consul { get; init; }
+
     /// <summary>Whether callers of the KV door need tokens.</summary>
     public AclMode KvAcl { get; init; }
 
@@ -99,6 +102,7 @@ public sealed record UpOptions
             DeployTimeout = Timeout(),
             AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
+            Consul = Consul(),
             KvAcl = Acl(),
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
@@ -164,6 +168,18 @@ public sealed record UpOptions
             if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
+        }
+
+        ConsulAddress? Consul()
+        {
+            if (text("consul") is not { } said)
+            {
+                if (text("consul-token") is not null) problems.Add("--consul-token: there is no --consul to use it with");
+                return null;
+            }
+            if (ConsulAddress.TryParse(said, text("consul-token"), out var address)) return address;
+            problems.Add($"--consul {said}: an http or https URL without a path is wanted, such as http://127.0.0.1:8500");
+            return null;
         }
 
         HttpCredentials? Credentials()
@@ -240,6 +256,8 @@ public sealed record UpOptions
         ["insecure"] = Insecure ? "true" : "false",
         ["kv-acl"] = KvAcl.ToString().ToLowerInvariant(),
         ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
+        ["consul"] = Consul?.ToString() ?? "",
+        ["consul-token"] = Consul?.Token is null ? "" : "set, and not shown",
         ["http-realm"] = HttpRealm,
         ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",
         ["access-control-allow-origin"] = string.Join(',', AllowedOrigins),

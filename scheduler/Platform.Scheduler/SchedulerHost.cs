@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Protocol.Transfer;
 using Platform.Scheduler.Api;
@@ -65,6 +66,9 @@ public sealed class SchedulerHost : IAsyncDisposable
 
     /// <summary>Where the endpoint table stands.</summary>
     public EndpointCursor Endpoints => _gateway.Endpoints.Current.Cursor;
+
+    /// <summary>The endpoint table as this scheduler's log has it.</summary>
+    public EndpointFeed EndpointFeed => _gateway.Endpoints;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);

@@ -382,7 +382,7 @@ public sealed partial class Brain(ClusterState recovered, SchedulerSettings sett
             LastBefore = State;
             State = State.Fold(e);
             _events.Add(new Folded(LastBefore, e, State));
-            if (e is SchedulerEvent.Stored) return;
+            if (e is SchedulerEvent.Stored { Change: not StoreEvent.Registered }) return;
             if (e is SchedulerEvent.NodeLost lost) Lost.Add(lost.Node);
             _changes.AddRange(Projections.Changes(LastBefore, e, State));
             if (NodeOf(e) is { } node) _dirtyNodes.Add(node);

@@ -23,6 +23,7 @@ public static class StoreDecide
         StoreRequest.CreateSession x => Create(state, x.Session, checks, limits ?? StoreLimits.Default),
         StoreRequest.DestroySession x => Destroy(state, x.Id),
         StoreRequest.RenewSession x => SessionIds.Wrong(x.Id) is { } wrong ? Failed(500, wrong) : new StoreDecision(null, new StoreReply.SessionIs(state.Sessions.GetValueOrDefault(x.Id))),
+        StoreRequest.Register x => RegistryDecisions.Decide(state, x.Changes, node => checks(node, KvSession.NodeAlive) != CheckVerdict.NoSuchNode, index),
         StoreRequest.Bootstrap or StoreRequest.SetPolicy or StoreRequest.RemovePolicy or StoreRequest.SetToken or StoreRequest.RemoveToken => AclDecide.Decide(state.Acl, request, index),
         StoreRequest.Barrier => new StoreDecision(null, new StoreReply.Done(true)),
         _ => throw new UnreachableException($"{request}"),

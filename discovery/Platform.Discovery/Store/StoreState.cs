@@ -43,6 +43,7 @@ public sealed partial record StoreState
             StoreEvent.KeysChanged x => new KeyStep(this, index).Apply(x.Changes).Done(),
             StoreEvent.SessionCreated x => this with { Sessions = Sessions.SetItem(x.Session.Id, x.Session with { CreateIndex = index }), SessionsIndex = index },
             StoreEvent.SessionEnded x => End(x, index, at),
+            StoreEvent.Registered x => this with { Registry = Registry.Fold(x.Changes, index) },
             StoreEvent.PolicySet x => this with { Acl = Acl.With(x.Policy, index) },
             StoreEvent.PolicyRemoved x => this with { Acl = Acl.WithoutPolicy(x.Id) },
             StoreEvent.TokenSet x => this with { Acl = Acl.With(x.Token, index) with { BootstrapIndex = x.First ? index : Acl.BootstrapIndex } },
@@ -140,6 +141,9 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
     {
         /// <summary>Null where nobody has spoken of tokens.</summary>
         public WrittenAcl? Acl { get; init; }
+
+        /// <summary>Null where nothing was ever registered.</summary>
+        public Catalog.Registry? Registry { get; init; }
     }
 
     private sealed record WrittenAcl(long BootstrapIndex, AclPolicy[] Policies, AclToken[] Tokens);
@@ -157,6 +161,7 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
             Sessions = StoreState.Empty.Sessions.AddRange(written.Sessions.Select(s => KeyValuePair.Create(s.Id, s))),
             SessionsIndex = written.SessionsIndex,
             Held = StoreState.Empty.Held.AddRange(held.Select(g => KeyValuePair.Create(g.Key, g.Select(e => e.Key).ToImmutableSortedSet(StringComparer.Ordinal)))),
+            Registry = written.Registry ?? Catalog.Registry.Empty,
             LockDelays = StoreState.Empty.LockDelays.AddRange(written.LockDelays.Select(d => KeyValuePair.Create(d.Key, d.Until))),
             Acl = written.Acl is { } acl ? Read(acl) : AclState.Empty,
         };
@@ -174,6 +179,7 @@ internal sealed class StoreStateConverter : JsonConverter<StoreState>
         value.Index, [.. value.Entries.Under("")], [.. value.Entries.Tombstones], value.Entries.Forgotten, [.. value.Sessions.Values], value.SessionsIndex,
         [.. value.LockDelays.Select(d => new Delay(d.Key, d.Value))])
     {
+        Registry = ReferenceEquals(value.Registry, Catalog.Registry.Empty) ? null : value.Registry,
         Acl = ReferenceEquals(value.Acl, AclState.Empty) ? null : new WrittenAcl(value.Acl.BootstrapIndex, [.. value.Acl.Policies.Values], [.. value.Acl.Tokens.Values]),
     }, options);
 }

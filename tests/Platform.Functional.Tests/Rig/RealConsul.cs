@@ -13,10 +13,12 @@ internal sealed class RealConsul : IAsyncDisposable
     private static readonly Lazy<Task<string>> Binary = new(FetchAsync);
 
     private readonly string _home = Directory.CreateTempSubdirectory("platform-ft-consul-").FullName;
+    private readonly string _hcl;
     private Process? _process;
 
-    private RealConsul()
+    private RealConsul(string hcl)
     {
+        _hcl = hcl;
         var ports = Ports.FreeBlock(4).First;
         (HttpPort, ServerPort, SerfPort, DnsPort) = (ports, ports + 1, ports + 2, ports + 3);
         Http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{HttpPort}") };
@@ -31,10 +33,12 @@ internal sealed class RealConsul : IAsyncDisposable
     private string LogPath => Path.Combine(_home, "consul.log");
 
     /// <param name="hcl">More of Consul's configuration, such as <c>acl { enabled = true }</c>.</param>
-    public static async Task<RealConsul> StartAsync(string hcl = "")
+    /// <param name="token">Shown with every request of <see cref="Http"/>.</param>
+    public static async Task<RealConsul> StartAsync(string hcl = "", string? token = null)
     {
         var binary = await Binary.Value;
-        var consul = new RealConsul();
+        var consul = new RealConsul(hcl);
+        if (token is not null) consul.Http.DefaultRequestHeaders.Add("X-Consul-Token", token);
         try
         {
             consul.Launch(binary, hcl);
@@ -46,6 +50,22 @@ internal sealed class RealConsul : IAsyncDisposable
             await consul.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>SIGKILL; what it held in memory is gone.</summary>
+    public async Task KillAsync()
+    {
+        _process!.Kill();
+        await _process.WaitForExitAsync();
+        _process.Dispose();
+        _process = null;
+    }
+
+    /// <summary>On the same ports, and empty.</summary>
+    public async Task StartAgainAsync()
+    {
+        Launch(await Binary.Value, _hcl);
+        await LedAsync();
     }
 
     public async ValueTask DisposeAsync()

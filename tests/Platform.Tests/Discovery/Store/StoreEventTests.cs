@@ -4,6 +4,8 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Platform.Discovery;
+using Platform.Discovery.Catalog;
+using Platform.Model;
 using Platform.Scheduler;
 using Platform.Scheduling;
 
@@ -30,6 +32,24 @@ public sealed class StoreEventTests
             new KvChange.RemovedUnder("app/x/"),
         ]),
         new StoreEvent.SessionEnded(Session, SessionEnd.Expired),
+        new StoreEvent.Registered(
+        [
+            new RegistryChange.NodeSet(new RegisteredNode("far", "0123", "10.9.9.9", EquatableMap.From([new("k", "v")]))),
+            new RegistryChange.InstanceSet(new RegisteredInstance("n1", "db:1", "db") { Tags = ["a"], Meta = EquatableMap.From([new("k", "v")]), Address = "10.0.0.9", Port = 5432, EnableTagOverride = true, WeightPassing = 2 }, ReplaceChecks: true),
+            new RegistryChange.CheckSet(new RegisteredCheck("n1", "service:db:1", "Service 'db' check", "db:1", CheckStatus.Warning)
+            {
+                Notes = "n", Output = "o",
+                Definition = new CheckDefinition(CheckKind.Http)
+                {
+                    Target = "http://10.0.0.9/", Method = "HEAD", Headers = EquatableMap.From([new("X", "1")]), Body = "b", SkipTlsVerify = true, Interval = TimeSpan.FromSeconds(10),
+                    Timeout = TimeSpan.FromSeconds(2), SuccessBeforePassing = 1, FailuresBeforeCritical = 3, DeregisterAfter = TimeSpan.FromMinutes(90),
+                },
+            }, KeepStatus: true),
+            new RegistryChange.CheckStated("n1", "service:db:1", CheckStatus.Passing, "HTTP HEAD"),
+            new RegistryChange.CheckRemoved("n1", "service:db:1"),
+            new RegistryChange.InstanceRemoved("n1", "db:1"),
+            new RegistryChange.NodeRemoved("far"),
+        ]),
         new StoreEvent.PolicySet(new AclPolicy(Session, "app", "of the shop", "key_prefix \"app/\" { policy = \"write\" }")),
         new StoreEvent.TokenSet(new AclToken(Session, AclToken.HashOf("secret"), "ci", [Session], At), true),
         new StoreEvent.PolicyRemoved(Session),
