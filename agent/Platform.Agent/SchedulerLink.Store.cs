@@ -1,4 +1,3 @@
-using System.Net.Http.Headers;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Platform.Discovery;
@@ -29,7 +28,7 @@ internal sealed partial class SchedulerLink
         var leader = await LeaderAsync(stopping).ConfigureAwait(false);
         try
         {
-            var call = leader.AskStoreAsync(StoreCodec.Encode(request, node), Headers(), (time.GetUtcNow() + AskTimeout).UtcDateTime, stopping);
+            var call = leader.AskStoreAsync(StoreCodec.Encode(request, node), deadline: (time.GetUtcNow() + AskTimeout).UtcDateTime, cancellationToken: stopping);
             return StoreCodec.Decode(await call.ResponseAsync.ConfigureAwait(false));
         }
         catch (RpcException e) when (e.StatusCode == StatusCode.ResourceExhausted)
@@ -76,7 +75,7 @@ internal sealed partial class SchedulerLink
         while (!ended.IsCancellationRequested)
             try
             {
-                using var call = leader.WatchStore(StoreCodec.Encode(store.Cursor), Headers(), cancellationToken: ended);
+                using var call = leader.WatchStore(StoreCodec.Encode(store.Cursor), cancellationToken: ended);
                 var reader = new StoreCodec.Reader();
                 while (await call.ResponseStream.MoveNext(ended).ConfigureAwait(false))
                 {
@@ -93,13 +92,6 @@ internal sealed partial class SchedulerLink
                 if (!ended.IsCancellationRequested) LogStoreLost(e is RpcException rpc ? rpc.Status.Detail : e.Message);
                 await Task.Delay(FollowAgainAfter, time, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
-    }
-
-    private Metadata Headers()
-    {
-        var headers = new Metadata();
-        if (token is not null) headers.Add("authorization", new AuthenticationHeaderValue("Bearer", token).ToString());
-        return headers;
     }
 
     [LoggerMessage(4305, LogLevel.Warning, "The stream of the store broke: {Why}. The copy here stays what it was; following again")]

@@ -20,6 +20,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
     private TaskCompletionSource _abdicated = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SchedulerHost? _current;
     private IPEndPoint _api = options.Api;
+    private LinkDoor? _link = options.Link;
 
     public string LinkSocket => linkSocket;
     public SchedulerHost Current => _current ?? throw new InvalidOperationException("no term has begun");
@@ -48,6 +49,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
         var host = new SchedulerHostOptions(options.Data, _api, linkSocket, rest)
         {
             ArtifactBytesMax = options.ArtifactBytesMax, SecretsKey = options.SecretsKey, ForbidPrivateFetch = options.FetchForbidPrivate,
+            Link = _link, NodeCertificateLifetime = options.NodeCertificateLifetime,
         };
         _current = await SchedulerHost.CreateAsync(host, loggers, TimeProvider.System, stopping).ConfigureAwait(false);
         return _current;
@@ -107,6 +109,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
     {
         Resigns();
         _api = Current.Api; // a free port stays the one that clients know
+        if (_link is not null && Current.Link is { } link) _link = _link with { EndPoint = link };
         using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(15));
         await Current.StopAsync(grace.Token).ConfigureAwait(false); // first the doors, so that what was asked is still decided
         await term.CancelAsync().ConfigureAwait(false);

@@ -33,9 +33,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
+    private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <param name="api">Where the scheduler's REST door is, once it is open: artifacts come from there too.</param>
-    public NodeHost(UpOptions options, string linkSocket, string clusterId, Func<IPEndPoint> api, ILoggerFactory loggers)
+    public NodeHost(UpOptions options, NodeLink link, ILoggerFactory loggers)
     {
         _options = options;
         _logger = loggers.CreateLogger<NodeHost>();
@@ -48,9 +48,13 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 TaskPortMin = options.TaskPorts.Min,
                 TaskPortMax = options.TaskPorts.Max,
                 Runtime = options.Runtime,
-                Schedulers = [$"unix:{linkSocket}"],
-                ClusterId = clusterId,
-                Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
+                Schedulers = link.Schedulers,
+                ClusterId = link.ClusterId,
+                Credentials = link.Credentials,
+                Attributes = options.Attributes,
+                Reserved = options.Reserved,
+                Version = ProgramVersion.Text,
+                Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => Agent?.SchedulerApi?.ToString() },
             },
             _feed, _views, _store, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
@@ -58,7 +62,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         var consul = new KvOptions
         {
             NodeName = options.NodeName.Name,
-            Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString()) : null,
+            Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString()) : null,
             Ask = Agent.AskStoreAsync,
             Acl = options.KvAcl,
         };
@@ -69,10 +73,19 @@ internal sealed partial class NodeHost : IAsyncDisposable
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
+        Agent.Welcomed += () =>
+        {
+            _welcomed.TrySetResult();
+            if (Agent.SchedulerApi is { } api) NameScheduler(api);
+        };
     }
 
     public NodeAgent Agent { get; }
     public NodeViews Views => _views;
+
+    /// <summary>Completes when a scheduler was heard for the first time.</summary>
+    public Task Welcomed => _welcomed.Task;
+
     public EndpointFeed Endpoints => _feed;
 
     /// <summary>Every door as it really is, once started: name, address and what it speaks.</summary>
@@ -90,6 +103,8 @@ internal sealed partial class NodeHost : IAsyncDisposable
         };
         if (await _proxy.StartAsync(stopping).ConfigureAwait(false) is { } failure) throw Cli.Doors.Refused("edge", failure.EndPoint, failure.Reason);
         if (Agent.BridgeGateway is { } gateway) ServeContainers(IPAddress.Parse(gateway));
+        else _ = Agent.BridgeKnown.ContinueWith( // a node that joins for the first time has its bridge when it has been welcomed
+            known => { if (known.Result is { } late) ServeContainers(IPAddress.Parse(late)); }, stopping, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
         await _web.StartAsync(stopping).ConfigureAwait(false);
         var web = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToList();
         Doors =
@@ -103,7 +118,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     }
 
     /// <summary>Names the scheduler in DNS. An API that listens on loopback only is nobody else's to reach, and has no name.</summary>
-    public void NameScheduler(IPEndPoint api)
+    private void NameScheduler(IPEndPoint api)
     {
         if (IPAddress.IsLoopback(api.Address)) return;
         var address = api.Address.Equals(IPAddress.Any) || api.Address.Equals(IPAddress.IPv6Any) ? IPAddress.Parse(Agent.NodeAddress) : api.Address;

@@ -17,14 +17,15 @@ public enum ExitCode
     LeadershipLost = 21,
     InvariantBroken = 22,
     BadOption = 23,
+    JoinRefused = 24,
     Usage = 64,
 }
 
 /// <summary>An option that cannot be: the sentence names the flag.</summary>
 public sealed class BadOptionException(string message) : Exception(message);
 
-/// <summary>Everything <c>platform up</c> is told, parsed once.</summary>
-public sealed record UpOptions
+/// <summary>Everything <c>platform up</c>, <c>platform scheduler</c> or <c>platform node</c> is told, parsed once.</summary>
+public sealed partial record UpOptions
 {
     public required string Data { get; init; }
     public required IPEndPoint Api { get; init; }
@@ -75,7 +76,7 @@ public sealed record UpOptions
     public EquatableMap Shown { get; init; } = EquatableMap.Empty;
 
     /// <param name="text">The value of a flag by its name without dashes; null where nothing was said anywhere.</param>
-    public static UpOptions Parse(Func<string, string?> text)
+    public static UpOptions Parse(Func<string, string?> text, Roles role = Roles.Up)
     {
         var problems = new List<string>();
         var options = new UpOptions
@@ -110,6 +111,7 @@ public sealed record UpOptions
             AllowedOrigins = (text("access-control-allow-origin") ?? "")
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
         };
+        options = options.WithCluster(text, role, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null) && (flag != "kv" || options.KvAcl != AclMode.Deny))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
@@ -261,7 +263,7 @@ public sealed record UpOptions
         ["http-realm"] = HttpRealm,
         ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",
         ["access-control-allow-origin"] = string.Join(',', AllowedOrigins),
-    });
+    }.Concat(ShowCluster()));
 
     private static string DefaultData() => Environment.IsPrivilegedProcess
         ? "/var/lib/platform"

@@ -15,6 +15,9 @@ public sealed partial class Brain
         foreach (var lost in work.Lost)
             foreach (var session in work.State.Store.Sessions.Values.Where(s => s.Node == lost.Name && s.NodeChecks.Items.Contains(KvSession.NodeAlive)))
                 End(work, session.Id, SessionEnd.NodeLost, now);
+        foreach (var removed in work.Removed)
+            foreach (var session in work.State.Store.Sessions.Values.Where(s => s.Node == removed.Name))
+                End(work, session.Id, SessionEnd.NodeLost, now);
     }
 
     private void End(Work work, string session, SessionEnd why, DateTimeOffset now)

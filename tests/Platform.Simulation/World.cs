@@ -52,12 +52,19 @@ internal sealed class World
     /// <summary>Seeds with this bit stand for runs that are all about deployments; those without draw what they always drew.</summary>
     public const ulong DeploymentsBit = 1UL << 62;
 
-    /// <summary>And those with this one for runs with clients at the KV doors beside.</summary>
-    public const ulong StoreBit = 1UL << 63;
+    /// <summary>Seeds that end so have clients at the KV doors beside. No seed from before did, so they draw what they always drew.</summary>
+    private const ulong StoreMark = 0x5707;
 
-    public bool IsAboutStore => (Seed & StoreBit) != 0;
+    public static ulong AboutStore(ulong seed) => ((seed << 16) & ~(DeploymentsBit | NodesBit)) | StoreMark;
+
+    public bool IsAboutStore => (Seed & 0xFFFF) == StoreMark;
 
     public bool IsAboutDeployments => (Seed & DeploymentsBit) != 0;
+
+    /// <summary>Seeds with this bit drain, resume and remove nodes as well.</summary>
+    public const ulong NodesBit = 1UL << 63;
+
+    public bool IsAboutNodes => (Seed & NodesBit) != 0;
 
     /// <summary>The faults are over.</summary>
     public bool Calm { get; private set; }
@@ -73,6 +80,8 @@ internal sealed class World
         foreach (var node in _nodes) Clock.After(Chance.Hits(0.7) ? Chance.Seconds(0, 1) : Chance.Seconds(1, 30), node.Start);
         new Workload(this).Begin();
         if (IsAboutStore) new StoreWorkload(this).Begin();
+        var operations = new NodeOperations(this);
+        if (IsAboutNodes) operations.Begin();
         Trouble(Faults.SchedulerDies, 5, 60, () => KillScheduler());
         Trouble(Faults.AgentsDie, 2, 20, () => Kill(AnyNode(), reboot: false));
         Trouble(Faults.NodesReboot, 20, 90, () => Kill(AnyNode(), reboot: true));
@@ -91,6 +100,7 @@ internal sealed class World
             if (!node.IsAlive) node.Start();
         }
         if (!Scheduler.IsAlive) Scheduler.Start();
+        if (IsAboutNodes) operations.ResumeAll();
         Clock.RunUntil(Clock.Now + calm);
         Checks.Converged();
         Simulation.StoreChecks.Converged(Scheduler.State.Store);

@@ -58,6 +58,7 @@ public sealed partial class AgentGateway
                 if (missed is { } m) cursor = m.Cursor;
                 await changed.WaitAsync(StoreHeartbeat, ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 ending.Token.ThrowIfCancellationRequested();
+                if (LinkGuard.PeerOf(context) is LinkPeer.Node node && !_loop.Current.State.Admissions.ContainsKey(node.Id)) return; // removed since
             }
         }
         catch (Exception e) when (e is OperationCanceledException or IOException or InvalidOperationException)

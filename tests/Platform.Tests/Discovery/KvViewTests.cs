@@ -156,7 +156,7 @@ public sealed class KvViewTests
 
         public async Task ParkedAsync(int count)
         {
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+            using var patience = new CancellationTokenSource(Suite.Patience);
             while (Answers.Parked != count) await Task.Delay(1, patience.Token);
         }
 

@@ -23,7 +23,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     private const int SettleEvery = 50;
     private const int ClearEvery = 500;
 
-    private static readonly TimeSpan AnswerMax = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan AnswerMax = TimeSpan.FromMinutes(2);
 
     [Fact]
     public async Task Nothing_a_client_sends_gets_a_5xx_or_leaves_a_trace_when_refused()
