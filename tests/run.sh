@@ -40,11 +40,12 @@ prepare() {
   title "Preparing"
   if needs_docker; then
     ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load openssl=openssl \
-      nodejs=node npm=npm busybox-static=busybox haproxy=haproxy dnsmasq-base=dnsmasq \
-      python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
+      nodejs=node npm=npm busybox-static=busybox haproxy=haproxy dnsmasq-base=dnsmasq postgresql=/usr/bin/pg_lsclusters patroni=/usr/bin/patroni \
+      python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py \
+      python3-consul=/usr/lib/python3/dist-packages/consul/__init__.py || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."
-    ensure_consul >/dev/null || stop_here "The tests compare with a real Consul."
+    ensure_consul >/dev/null && ensure_prometheus >/dev/null && ensure_consul_npm >/dev/null || stop_here "The tests compare with a real Consul."
   fi
   if ! dotnet build Platform.sln -c Release --nologo -v quiet >"$RESULTS/build.log" 2>&1; then
     grep -E 'error|warning' "$RESULTS/build.log" | sort -u | head -n 40 >&2

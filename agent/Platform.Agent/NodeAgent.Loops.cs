@@ -253,6 +253,36 @@ public sealed partial class NodeAgent
         }
     }
 
+    /// <summary>Keeps the copy of the store on disk, at most once a second.</summary>
+    private async Task KeepStoreAsync(CancellationToken stopping)
+    {
+        var seen = _store.Cursor;
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await _store.ChangedAsync(seen, stopping).ConfigureAwait(false);
+                await Task.Delay(TableDelay, _time, stopping).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                // Save what came last, then end.
+            }
+            seen = _store.Cursor;
+            if (StoreFile.IsLong) _store.Forget();
+            if (_store.TakeUnsaved() is not { } unsaved) continue;
+            try
+            {
+                StoreFile.Write(unsaved);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                _store.Forget();
+                LogNotSaved("store.jsonl", e.Message);
+            }
+        }
+    }
+
     private void SaveMemory() => TryWrite(MemoryFile, JsonSerializer.SerializeToUtf8Bytes(_memory, AgentCodec.Json));
 
     /// <summary>A full disk must not end what runs (reliability I5): the node goes on with what is in memory, and says so.</summary>

@@ -31,6 +31,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
 
     private readonly NodeAgentOptions _options;
     private readonly EndpointFeed _feed;
+    private readonly StoreReplica _store;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
     private readonly ILogger _log;
@@ -56,12 +57,12 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         public List<Task> Loops { get; } = [];
     }
 
-    public NodeAgent(NodeAgentOptions options, EndpointFeed feed, NodeViews views, ILoggerFactory loggers, TimeProvider time)
+    public NodeAgent(NodeAgentOptions options, EndpointFeed feed, NodeViews views, StoreReplica store, ILoggerFactory loggers, TimeProvider time)
     {
-        (_options, _feed, _time, _loggers) = (options, feed, time, loggers);
+        (_options, _feed, _store, _time, _loggers) = (options, feed, store, time, loggers);
         _log = loggers.CreateLogger<NodeAgent>();
         _fetcher = new ArtifactFetcher(options.Fetch, Path.Combine(Path.GetFullPath(options.DataDirectory), "fetch-cache"), time);
-        _link = new SchedulerLink(this, options.Schedulers.Items, options.Credentials, _bootId, feed, views, time, loggers.CreateLogger<SchedulerLink>());
+        _link = new SchedulerLink(this, options.Schedulers.Items, options.Credentials, _bootId, feed, views, store, time, loggers.CreateLogger<SchedulerLink>());
         views.Silence = () => Silence;
     }
 
@@ -88,6 +89,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
 
     private string MemoryFile => Path.Combine(_options.DataDirectory, "agent", "desired.json");
     private string TableFile => Path.Combine(_options.DataDirectory, "agent", "endpoints.json");
+    private StoreFile StoreFile => field ??= new StoreFile(Path.Combine(_options.DataDirectory, "agent", "store.jsonl"));
     private LocalVolumes Volumes => new(Path.Combine(Path.GetFullPath(_options.DataDirectory), "volumes"));
     private string BridgeFile => Path.Combine(_options.DataDirectory, "agent", "bridge");
 
@@ -101,6 +103,9 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
             _feed.Apply(table);
             _link.LastHeardAt = new DateTimeOffset(File.GetLastWriteTimeUtc(TableFile), TimeSpan.Zero);
         }
+        foreach (var update in StoreFile.Read())
+            if (!_store.Apply(update)) break;
+        _store.Forget(); // what the disk has is written anew with the first change
         if (_options.ClusterId is { } given && _memory.ClusterId is null) _memory = _memory with { ClusterId = given };
 
         var bridgeBefore = DurableFile.Read(BridgeFile) is { } bytes ? System.Text.Encoding.UTF8.GetString(bytes) : null;
@@ -152,7 +157,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         _stopping = stopping;
         if (_memory.ClusterId is { } cluster) Enter(cluster, stopping);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token), KeepContactAsync(ended.Token));
+        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token), KeepContactAsync(ended.Token), KeepStoreAsync(ended.Token));
         var first = await Task.WhenAny(loops, _broken.Task).ConfigureAwait(false);
         await ended.CancelAsync().ConfigureAwait(false);
         await loops.ConfigureAwait(false);
@@ -193,6 +198,9 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         _docker?.Dispose();
         _joining.Dispose();
     }
+
+    /// <summary>For the KV door: asks the leading scheduler.</summary>
+    public Task<StoreAnswer> AskStoreAsync(StoreRequest request, CancellationToken stopping) => _link.AskStoreAsync(request, _options.NodeId, stopping);
 
     async ValueTask<bool> ILinkOwner.WelcomedAsync(SchedulerWelcome welcome, CancellationToken stopping)
     {

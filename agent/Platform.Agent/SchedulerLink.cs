@@ -38,7 +38,8 @@ internal interface ILinkOwner
 /// changes nothing on the node. Reports are conflated: between two sends only the latest of each instance is kept, so a slow peer costs nothing.
 /// </summary>
 internal sealed partial class SchedulerLink(
-    ILinkOwner owner, IReadOnlyList<string> addresses, NodeCredentials? credentials, string bootId, EndpointFeed feed, NodeViews views, TimeProvider time, ILogger log) : IDisposable
+    ILinkOwner owner, IReadOnlyList<string> addresses, NodeCredentials? credentials, string bootId, EndpointFeed feed, NodeViews views, StoreReplica store,
+    TimeProvider time, ILogger log) : IDisposable
 {
     public static readonly TimeSpan ReportIntervalMin = TimeSpan.FromMilliseconds(100);
     public static readonly TimeSpan WelcomeTimeout = TimeSpan.FromSeconds(10);
@@ -119,6 +120,8 @@ internal sealed partial class SchedulerLink(
         Connected = true;
         LogConnected(address, welcome.ClusterId, welcome.Term);
 
+        Lead(client);
+        var following = FollowStoreAsync(client, ended.Token);
         _toldTraffic = [];
         SetInterval(welcome.ReportInterval);
         var sending = SendAsync(call.RequestStream, ended.Token);
@@ -129,8 +132,10 @@ internal sealed partial class SchedulerLink(
         }
         finally
         {
+            Lead(null);
             await ended.CancelAsync().ConfigureAwait(false);
             await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await following.ConfigureAwait(false);
             await renewing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

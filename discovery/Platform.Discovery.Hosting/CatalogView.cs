@@ -1,6 +1,4 @@
 using System.Globalization;
-using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 using Platform.Discovery.Catalog;
 using Platform.Model;
 
@@ -13,41 +11,30 @@ public sealed class CatalogView
 
     private readonly EndpointFeed _feed;
     private readonly NodeViews _views;
+    private readonly StoreReplica _store;
     private readonly AgentIdentity _agent;
-    private readonly ParkedQueries _parked;
     private readonly KvWatches _watches = new();
+    private readonly Lock _showing = new();
     private volatile CatalogTree _tree = CatalogTree.Empty;
     private ConsulDoor? _door;
 
-    public CatalogView(EndpointFeed feed, NodeViews views, AgentIdentity agent, KvOptions options, ILoggerFactory loggers, TimeProvider? time = null)
+    public CatalogView(EndpointFeed feed, NodeViews views, StoreReplica store, AgentIdentity agent)
     {
         _feed = feed;
         _views = views;
+        _store = store;
         _agent = agent;
-        _parked = new ParkedQueries(options.ParkedMax, loggers.CreateLogger<CatalogView>(), time ?? TimeProvider.System);
         views.Expect(ViewName);
     }
 
     public CatalogTree Tree => _tree;
-    public ParkedQueries Parked => _parked;
 
-    /// <summary>Follows the table until told to stop.</summary>
+    /// <summary>Follows the table, and what is registered beside it, until told to stop.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        var cursor = EndpointCursor.Start;
         try
         {
-            while (true)
-            {
-                var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
-                cursor = snapshot.Cursor;
-                var before = _tree;
-                var next = before.Apply(snapshot);
-                _tree = next;
-                if (before.Snapshot.Cursor.Epoch == cursor.Epoch) _watches.Wake(next.Changed);
-                else _watches.WakeAll();
-                _views.Served(ViewName, cursor);
-            }
+            await Task.WhenAll(FollowTableAsync(stopping), FollowRegistryAsync(stopping)).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -55,37 +42,88 @@ public sealed class CatalogView
         }
     }
 
-    /// <summary>The rows of the door that this view answers.</summary>
+    private async Task FollowTableAsync(CancellationToken stopping)
+    {
+        var cursor = EndpointCursor.Start;
+        while (true)
+        {
+            var snapshot = await _feed.ChangedAsync(cursor, stopping).ConfigureAwait(false);
+            cursor = snapshot.Cursor;
+            Show(snapshot);
+            _views.Served(ViewName, cursor);
+        }
+    }
+
+    private async Task FollowRegistryAsync(CancellationToken stopping)
+    {
+        while (true)
+        {
+            var cursor = _store.Cursor;
+            CatchUp();
+            await _store.ChangedAsync(cursor, stopping).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Shows what the store has by now; who registers here reads it here.</summary>
+    internal void CatchUp()
+    {
+        var tree = _tree;
+        if (!ReferenceEquals(_store.State.Registry, tree.Registry) && tree.Snapshot.Revision > 0) Show(tree.Snapshot);
+    }
+
+    private void Show(EndpointSnapshot snapshot)
+    {
+        CatalogTree before, next;
+        lock (_showing)
+        {
+            before = _tree;
+            if (snapshot.Cursor.Epoch == before.Snapshot.Cursor.Epoch && snapshot.Revision < before.Snapshot.Revision) snapshot = before.Snapshot; // the other follower was quicker
+            var state = _store.State;
+            _tree = next = before.Apply(snapshot, state.Registry, state.Index);
+        }
+        if (before.Snapshot.Cursor.Epoch == next.Snapshot.Cursor.Epoch) _watches.Wake(next.Changed);
+        else _watches.WakeAll();
+    }
+
+    /// <summary>Adds to the door what this view answers.</summary>
     public ConsulDoor AddTo(ConsulDoor door)
     {
         _door = door;
-        Row("/v1/catalog/nodes", _ => new CatalogQuestion.NodeList());
-        Row("/v1/catalog/services", _ => new CatalogQuestion.ServiceNames());
-        Row("/v1/catalog/service/", x => new CatalogQuestion.InstancesOf(x), "Missing service name");
-        Row("/v1/catalog/node/", x => new CatalogQuestion.ServicesOn(x, AsList: false), "Missing node name");
-        Row("/v1/catalog/node-services/", x => new CatalogQuestion.ServicesOn(x, AsList: true), "Missing node name");
-        Row("/v1/catalog/connect/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
-        Row("/v1/health/service/", x => new CatalogQuestion.HealthOf(x), "Missing service name");
-        Row("/v1/health/connect/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
-        Row("/v1/health/ingress/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
-        Row("/v1/health/checks/", x => new CatalogQuestion.ChecksOf(x), "Missing service name");
-        Row("/v1/health/node/", x => new CatalogQuestion.ChecksOn(x), "Missing node name");
-        Row("/v1/health/state/", StateOf, "Missing check state");
-        return door
-            .Add(ConsulDoor.Reads, "/v1/catalog/datacenters", call => call.JsonAsync("""["dc1"]"""u8.ToArray())) // also before the first table
-            .Add(ConsulDoor.Reads, "/v1/coordinate/nodes", call => PlainAsync(call, pretty => CatalogAnswers.Render(pretty, json => { json.WriteStartArray(); json.WriteEndArray(); })))
-            .Add(ConsulDoor.Reads, "/v1/coordinate/datacenters", call => call.JsonAsync("[]"u8.ToArray()))
-            .Add(ConsulDoor.Reads, "/v1/agent/self", call => PlainAsync(call, pretty => AgentAnswers.Self(_tree, _agent, pretty)))
-            .Add(ConsulDoor.Reads, "/v1/agent/members", call => PlainAsync(call, pretty => AgentAnswers.Members(_tree, pretty)))
-            .Add(ConsulDoor.Reads, "/v1/agent/services", call => OwnAsync(call, query => AgentAnswers.Services(_tree, _agent, query)))
-            .Add(ConsulDoor.Reads, "/v1/agent/checks", call => OwnAsync(call, query => AgentAnswers.Checks(_tree, _agent, query)))
-            .Add(ConsulDoor.Reads, "/v1/agent/service/", OwnServiceAsync)
-            .Add(ConsulDoor.Reads, "/v1/agent/health/service/id/", call => HealthAsync(call, pretty => AgentAnswers.HealthById(_tree, _agent, call.Tail, pretty)))
-            .Add(ConsulDoor.Reads, "/v1/agent/health/service/name/", call => HealthAsync(call, pretty => AgentAnswers.HealthByName(_tree, _agent, call.Tail, pretty)));
-
-        void Row(string path, Func<string, CatalogQuestion> question, string missing = "") =>
-            door.Add(ConsulDoor.Reads, path, call => AskAsync(call, question, path.EndsWith('/') ? missing : ""));
+        door.Add([.. CatalogRoutes(), .. AgentRoutes()]);
+        return door;
     }
+
+    private IEnumerable<ConsulRoute> CatalogRoutes()
+    {
+        yield return Asked("/v1/catalog/nodes", _ => new CatalogQuestion.NodeList());
+        yield return Asked("/v1/catalog/services", _ => new CatalogQuestion.ServiceNames());
+        yield return Asked("/v1/catalog/service/", x => new CatalogQuestion.InstancesOf(x), "Missing service name");
+        yield return Asked("/v1/catalog/node/", x => new CatalogQuestion.ServicesOn(x, AsList: false), "Missing node name");
+        yield return Asked("/v1/catalog/node-services/", x => new CatalogQuestion.ServicesOn(x, AsList: true), "Missing node name");
+        yield return Asked("/v1/catalog/connect/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
+        yield return Asked("/v1/health/service/", x => new CatalogQuestion.HealthOf(x), "Missing service name");
+        yield return Asked("/v1/health/connect/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
+        yield return Asked("/v1/health/ingress/", x => new CatalogQuestion.MeshOf(x), "Missing service name");
+        yield return Asked("/v1/health/checks/", x => new CatalogQuestion.ChecksOf(x), "Missing service name");
+        yield return Asked("/v1/health/node/", x => new CatalogQuestion.ChecksOn(x), "Missing node name");
+        yield return Asked("/v1/health/state/", StateOf, "Missing check state");
+        yield return new("/v1/catalog/datacenters", ("GET", call => call.BytesAsync("""["dc1"]"""u8.ToArray(), "application/json"))); // also before the first table
+        foreach (var path in new[] { "/v1/coordinate/nodes", "/v1/coordinate/datacenters" }) // nothing here measures distances
+            yield return new(path, ("GET", call => call.BytesAsync("[]"u8.ToArray(), "application/json")));
+    }
+
+    private IEnumerable<ConsulRoute> AgentRoutes()
+    {
+        yield return new("/v1/agent/self", ("GET", call => PlainAsync(call, pretty => AgentAnswers.Self(_tree, _agent, pretty))));
+        yield return new("/v1/agent/members", ("GET", call => PlainAsync(call, pretty => AgentAnswers.Members(_tree, pretty))));
+        yield return new("/v1/agent/services", ("GET", call => OwnAsync(call, query => AgentAnswers.Services(_tree, _agent, query))));
+        yield return new("/v1/agent/checks", ("GET", call => OwnAsync(call, query => AgentAnswers.Checks(_tree, _agent, query))));
+        yield return new("/v1/agent/service/", ("GET", OwnServiceAsync));
+        yield return new("/v1/agent/health/service/id/", ("GET", call => HealthAsync(call, pretty => AgentAnswers.HealthById(_tree, _agent, call.Rest, pretty))));
+        yield return new("/v1/agent/health/service/name/", ("GET", call => HealthAsync(call, pretty => AgentAnswers.HealthByName(_tree, _agent, call.Rest, pretty))));
+    }
+
+    private ConsulRoute Asked(string path, Func<string, CatalogQuestion> question, string missing = "") => new(path, ("GET", call => AskAsync(call, question, missing)));
 
     private static CatalogQuestion.ChecksIn StateOf(string text) => text switch
     {
@@ -98,21 +136,22 @@ public sealed class CatalogView
 
     private async Task AskAsync(ConsulCall call, Func<string, CatalogQuestion> ask, string missing)
     {
-        if (missing.Length > 0 && call.Tail.Length == 0)
+        if (missing.Length > 0 && call.Rest.Length == 0)
         {
             await call.TextAsync(400, missing).ConfigureAwait(false);
             return;
         }
-        if (!TryRead(call, out var query, out var blocking, out var refusal))
+        if (await call.ReadOptionsAsync().ConfigureAwait(false) is not { } read) return;
+        if (!TryParse(call, out var query, out var refusal))
         {
             await call.TextAsync(refusal.Status, refusal.Why).ConfigureAwait(false);
             return;
         }
-        var question = ask(call.Tail);
-        if (!await WaitAsync(call, question.Topic, blocking, question.Index).ConfigureAwait(false)) return;
+        var question = ask(call.Rest);
+        if (!await WaitAsync(call, question.Topic, read, question.Index).ConfigureAwait(false)) return;
         var answer = CatalogAnswers.Of(_tree, question, query);
-        var headers = call.Http.Response.Headers;
-        _door!.ReadHeaders(headers);
+        var headers = call.Headers;
+        _door!.ReadHeaders(call, null);
         headers["X-Consul-Effective-Consistency"] = "stale"; // what this node last heard, and the header before says of whom
         if (call.Query.ContainsKey("cached"))
         {
@@ -127,8 +166,8 @@ public sealed class CatalogView
         switch (answer)
         {
             case CatalogAnswer.Found found:
-                call.Http.Response.Headers["X-Consul-Index"] = found.Index.ToString(CultureInfo.InvariantCulture);
-                return call.JsonAsync(found.Json);
+                call.Headers["X-Consul-Index"] = found.Index.ToString(CultureInfo.InvariantCulture);
+                return call.BytesAsync(found.Json, "application/json");
             case CatalogAnswer.Refused refused:
                 return call.TextAsync(400, refused.Why);
             default:
@@ -137,7 +176,7 @@ public sealed class CatalogView
     }
 
     /// <summary>False: it has been answered that too many wait, or that nothing is known yet.</summary>
-    private async ValueTask<bool> WaitAsync(ConsulCall call, string topic, BlockingQuery blocking, Func<CatalogTree, long> index)
+    private async ValueTask<bool> WaitAsync(ConsulCall call, string topic, ReadOptions? read, Func<CatalogTree, long> index)
     {
         if (_tree.Snapshot.Revision == 0)
         {
@@ -145,35 +184,30 @@ public sealed class CatalogView
             await call.TextAsync(500, "No cluster leader").ConfigureAwait(false);
             return false;
         }
-        if (blocking.After == 0) return true;
+        if (read is null or { AfterIndex: 0 }) return true;
         var epoch = _tree.Snapshot.Cursor.Epoch;
-        var parking = await _parked.WaitAsync(
-            blocking.Wait,
-            () => _tree is var tree && (tree.Snapshot.Cursor.Epoch != epoch || index(tree) > blocking.After),
+        var parking = await _door!.Parking.WaitAsync(
+            read.Wait,
+            () => _tree is var tree && (tree.Snapshot.Cursor.Epoch != epoch || index(tree) > read.AfterIndex),
             () => _watches.Watch(topic, prefix: false), call.Aborted).ConfigureAwait(false);
-        if (parking == Parking.Over) return true;
-        call.Http.Response.Headers.RetryAfter = "5";
+        if (parking == ParkingEnd.Over) return true;
+        call.Headers.RetryAfter = "5";
         await call.TextAsync(503, "too many queries wait here already").ConfigureAwait(false);
         return false;
     }
 
-    private bool TryRead(ConsulCall call, out CatalogQuery query, out BlockingQuery blocking, out (int Status, string Why) refusal)
+    private bool TryParse(ConsulCall call, out CatalogQuery query, out (int Status, string Why) refusal)
     {
         var said = call.Query;
         query = CatalogQuery.Plain;
         refusal = (400, "");
-        if (!BlockingQuery.TryParse(said, out blocking, out var why))
-        {
-            refusal = (400, why);
-            return false;
-        }
         if (said["dc"].ToString() is { Length: > 0 } dc && dc != "dc1")
         {
             refusal = (500, "No path to datacenter");
             return false;
         }
-        var passing = said.ContainsKey("passing") && (said["passing"].ToString() is not { Length: > 0 } text || ConsulWords.BoolOf(text) is not false);
-        if (said["passing"].ToString() is { Length: > 0 } word && ConsulWords.BoolOf(word) is null)
+        var passing = said.ContainsKey("passing") && (said["passing"].ToString() is not { Length: > 0 } text || GoWords.BoolOf(text) is not false);
+        if (said["passing"].ToString() is { Length: > 0 } word && GoWords.BoolOf(word) is null)
         {
             refusal = (400, "Invalid value for ?passing");
             return false;
@@ -181,23 +215,24 @@ public sealed class CatalogView
         var meta = said["node-meta"].Where(x => !string.IsNullOrEmpty(x)).Select(x => x!.Split(':', 2)).Select(x => KeyValuePair.Create(x[0], x.Length > 1 ? x[1] : ""));
         query = new CatalogQuery(
             said["tag"].OfType<string>().Where(x => x.Length > 0).ToEquatableArray(), EquatableMap.From(meta.DistinctBy(x => x.Key)), passing,
-            said["near"].ToString() switch { "" => null, "_agent" => _agent.Node, var node => node }, said["filter"].ToString(), said.ContainsKey("pretty"));
+            said["near"].ToString() switch { "" => null, "_agent" => _agent.Node, var node => node }, said["filter"].ToString(), said.ContainsKey("pretty")) { Caller = _door!.AuthorizerOf(call) };
         return true;
     }
 
     /// <summary>What the agent says without an index.</summary>
     private async Task PlainAsync(ConsulCall call, Func<bool, byte[]> render)
     {
-        if (await WaitAsync(call, "", default, _ => 0).ConfigureAwait(false)) await call.JsonAsync(render(call.Query.ContainsKey("pretty"))).ConfigureAwait(false);
+        ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("agent", _agent.Node));
+        if (await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) await call.BytesAsync(render(call.Has("pretty")), "application/json").ConfigureAwait(false);
     }
 
     private async Task OwnAsync(ConsulCall call, Func<CatalogQuery, CatalogAnswer> ask)
     {
-        var query = CatalogQuery.Plain with { Filter = call.Query["filter"].ToString(), Pretty = call.Query.ContainsKey("pretty") };
-        if (!await WaitAsync(call, "", default, _ => 0).ConfigureAwait(false)) return;
+        var query = CatalogQuery.Plain with { Filter = call.Query["filter"].ToString(), Pretty = call.Query.ContainsKey("pretty"), Caller = _door!.AuthorizerOf(call) };
+        if (!await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) return;
         await (ask(query) switch
         {
-            CatalogAnswer.Found found => call.JsonAsync(found.Json),
+            CatalogAnswer.Found found => call.BytesAsync(found.Json, "application/json"),
             var refused => WriteAsync(call, refused),
         }).ConfigureAwait(false);
     }
@@ -205,31 +240,30 @@ public sealed class CatalogView
     /// <summary>One service of this node; <c>?hash=</c> waits until it is another than the client knows.</summary>
     private async Task OwnServiceAsync(ConsulCall call)
     {
-        if (!BlockingQuery.TryParse(call.Query, out var blocking, out var why))
-        {
-            await call.TextAsync(400, why).ConfigureAwait(false);
-            return;
-        }
+        if (await call.ReadOptionsAsync().ConfigureAwait(false) is not { } read) return;
         var known = call.Query["hash"].ToString();
         (string Hash, ReadOnlyMemory<byte> Json)? Look() =>
-            AgentAnswers.Service(_tree, _agent, call.Tail) is { } service ? AgentAnswers.Service(service, call.Query.ContainsKey("pretty")) : null;
+            AgentAnswers.Service(_tree, _agent, call.Rest) is { } service ? AgentAnswers.Service(service, call.Query.ContainsKey("pretty")) : null;
         var differs = (CatalogTree _) => Look()?.Hash == known ? 0L : 2L;
-        if (!await WaitAsync(call, CatalogTree.NodeTopic(_agent.Node), blocking with { After = known.Length > 0 ? 1 : 0 }, differs).ConfigureAwait(false)) return;
+        if (!await WaitAsync(call, CatalogTree.NodeTopic(_agent.Node), read with { AfterIndex = known.Length > 0 ? 1 : 0 }, differs).ConfigureAwait(false)) return;
+        if (AgentAnswers.Service(_tree, _agent, call.Rest) is { } own) ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("service", own.Name));
         if (Look() is not var (hash, json))
         {
-            await call.TextAsync(404, $"unknown service ID: {call.Tail}").ConfigureAwait(false);
+            await call.TextAsync(404, $"unknown service ID: {call.Rest}").ConfigureAwait(false);
             return;
         }
-        call.Http.Response.Headers["X-Consul-ContentHash"] = hash;
-        await call.JsonAsync(json).ConfigureAwait(false);
+        call.Headers["X-Consul-ContentHash"] = hash;
+        await call.BytesAsync(json, "application/json").ConfigureAwait(false);
     }
 
     private async Task HealthAsync(ConsulCall call, Func<bool, AgentHealth> ask)
     {
-        if (!await WaitAsync(call, "", default, _ => 0).ConfigureAwait(false)) return;
+        var name = AgentAnswers.Service(_tree, _agent, call.Rest)?.Name ?? call.Rest;
+        ConsulDoor.Must(_door!.AuthorizerOf(call).MayRead("service", name));
+        if (!await WaitAsync(call, "", null, _ => 0).ConfigureAwait(false)) return;
         var health = ask(call.Query.ContainsKey("pretty"));
-        call.Http.Response.Headers["X-Consul-Reason"] = string.Concat(health.Reason.Where(x => x is >= ' ' and <= '~'));
+        call.Headers["X-Consul-Reason"] = string.Concat(health.Reason.Where(x => x is >= ' ' and <= '~'));
         if (call.Query["format"] == "text") await call.TextAsync(health.Status, health.Reason).ConfigureAwait(false);
-        else await call.JsonAsync(health.Json, health.Status).ConfigureAwait(false);
+        else await call.BytesAsync(health.Json, "application/json", health.Status).ConfigureAwait(false);
     }
 }

@@ -75,14 +75,14 @@ public sealed class ConsulClient : IDisposable
     }
 
     /// <summary>The key's value (null: none) and the index by which to wait for another one; waits only when <paramref name="after"/> is not 0.</summary>
-    public async Task<(long Index, ImmutableArray<byte>? Value)> ReadAsync(string key, long after, TimeSpan wait, CancellationToken stopping)
+    public async Task<(long Index, KvValue? Value)> ReadAsync(string key, long after, TimeSpan wait, CancellationToken stopping)
     {
         var path = string.Create(CultureInfo.InvariantCulture, $"/v1/kv/{key}?raw&index={after}&wait={(int)wait.TotalSeconds}s");
         using var answer = await _http.GetAsync(new Uri(path, UriKind.Relative), stopping).ConfigureAwait(false);
         var index = answer.Headers.TryGetValues("X-Consul-Index", out var said) && long.TryParse(said.First(), NumberStyles.None, CultureInfo.InvariantCulture, out var next) ? next : 0;
         if (answer.StatusCode == HttpStatusCode.NotFound) return (index, null);
         await EnsureAsync(answer, stopping).ConfigureAwait(false);
-        return (index, [.. await answer.Content.ReadAsByteArrayAsync(stopping).ConfigureAwait(false)]);
+        return (index, new KvValue(await answer.Content.ReadAsByteArrayAsync(stopping).ConfigureAwait(false)));
     }
 
     public void Dispose() => _http.Dispose();
@@ -104,13 +104,13 @@ public sealed class ConsulClient : IDisposable
         return new PublishedNode(node.Node, node.ID, node.Address, StatusOf(checks.GetValueOrDefault(PublishedNode.CheckId)?.Status), instances.ToImmutable());
     }
 
-    private async Task<(ImmutableSortedDictionary<string, ImmutableArray<byte>> Ours, ImmutableHashSet<string> Foreign)> KeysAsync(string cluster, CancellationToken stopping)
+    private async Task<(ImmutableSortedDictionary<string, KvValue> Ours, ImmutableHashSet<string> Foreign)> KeysAsync(string cluster, CancellationToken stopping)
     {
-        var ours = ImmutableSortedDictionary.CreateBuilder<string, ImmutableArray<byte>>(StringComparer.Ordinal);
+        var ours = ImmutableSortedDictionary.CreateBuilder<string, KvValue>(StringComparer.Ordinal);
         var foreign = ImmutableHashSet.CreateBuilder<string>(StringComparer.Ordinal);
         var flags = Publication.FlagsOf(cluster);
         foreach (var entry in await GetAsync<KeyJson[]>($"/v1/kv/{KvTree.Root}?recurse", stopping).ConfigureAwait(false) ?? [])
-            if (entry.Flags == flags) ours[entry.Key] = [.. entry.Value ?? []];
+            if (entry.Flags == flags) ours[entry.Key] = new KvValue(entry.Value ?? []);
             else foreign.Add(entry.Key);
         return (ours.ToImmutable(), foreign.ToImmutable());
     }

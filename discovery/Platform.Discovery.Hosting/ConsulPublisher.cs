@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Platform.Discovery.Catalog;
@@ -31,7 +30,7 @@ public sealed partial class ConsulPublisher(ConsulAddress address, PublisherPace
     private KvTree _keys = KvTree.Empty;
     private string _conflicts = "";
     private DateTimeOffset _compareAt;
-    private Task<(long Index, ImmutableArray<byte>? Value)>? _sign;
+    private Task<(long Index, KvValue? Value)>? _sign;
     private long _signIndex;
 
     /// <summary>The revision that the Consul has as a whole; behind the table's while it cannot be reached.</summary>
@@ -118,9 +117,9 @@ public sealed partial class ConsulPublisher(ConsulAddress address, PublisherPace
         if (_seen is not null && !IsOurs(_seen, value)) _seen = null;
     }
 
-    private static bool IsOurs(Observation seen, ImmutableArray<byte>? value) =>
+    private static bool IsOurs(Observation seen, KvValue? value) =>
         seen.ForeignKeys.Contains(KvTree.RevisionKey)
-        || (seen.Keys.TryGetValue(KvTree.RevisionKey, out var ours) ? value is { } there && there.AsSpan().SequenceEqual(ours.AsSpan()) : value is null);
+        || (seen.Keys.TryGetValue(KvTree.RevisionKey, out var ours) ? value == ours : value is null);
 
     private static IEnumerable<List<PublishStep>> Batches(IEnumerable<PublishStep> steps)
     {

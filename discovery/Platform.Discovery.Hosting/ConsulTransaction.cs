@@ -52,7 +52,11 @@ internal static class ConsulTransaction
                 Operation(json, "Service", "delete", () =>
                 {
                     json.WriteString("Node", x.Node);
-                    Object(json, "Service", () => json.WriteString("ID", x.Id));
+                    Object(json, "Service", () =>
+                    {
+                        json.WriteString("ID", x.Id);
+                        json.WriteString("Service", x.Name);
+                    });
                 });
                 break;
             case PublishStep.KeySet x:

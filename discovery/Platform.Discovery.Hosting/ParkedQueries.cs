@@ -3,10 +3,10 @@ using Microsoft.Extensions.Logging;
 namespace Platform.Discovery.Hosting;
 
 /// <summary>How a blocking query ended: with news or at its time's end, or turned away because too many wait.</summary>
-internal enum Parking { Over, Full }
+internal enum ParkingEnd { Over, Full }
 
 /// <summary>Blocking queries that wait, of all views of the Consul door together. One costs an entry in a table and a timer.</summary>
-public sealed partial class ParkedQueries(int countMax, ILogger logger, TimeProvider time)
+internal sealed partial class ParkedQueries(int countMax, ILogger logger, TimeProvider time)
 {
     private int _count;
 
@@ -14,14 +14,14 @@ public sealed partial class ParkedQueries(int countMax, ILogger logger, TimeProv
 
     /// <param name="passed">Whether there is news; asked before each wait.</param>
     /// <param name="watch">Begins to watch; what it gives is asked for before <paramref name="passed"/>, so that a change in between wakes us.</param>
-    internal async ValueTask<Parking> WaitAsync(TimeSpan wait, Func<bool> passed, Func<KvWatches.Handle> watch, CancellationToken aborted)
+    internal async ValueTask<ParkingEnd> WaitAsync(TimeSpan wait, Func<bool> passed, Func<KvWatches.Handle> watch, CancellationToken aborted)
     {
-        if (passed()) return Parking.Over;
+        if (passed()) return ParkingEnd.Over;
         if (Interlocked.Increment(ref _count) > countMax)
         {
             Interlocked.Decrement(ref _count);
             TooManyParked(countMax);
-            return Parking.Full;
+            return ParkingEnd.Full;
         }
         try
         {
@@ -30,11 +30,11 @@ public sealed partial class ParkedQueries(int countMax, ILogger logger, TimeProv
             while (true)
             {
                 using var change = watch();
-                if (passed()) return Parking.Over;
+                if (passed()) return ParkingEnd.Over;
                 var left = wait - time.GetElapsedTime(began);
-                if (left <= TimeSpan.Zero || change.Ended) return Parking.Over;
+                if (left <= TimeSpan.Zero || change.Ended) return ParkingEnd.Over;
                 await change.Changed.WaitAsync(left, time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                if (aborted.IsCancellationRequested) return Parking.Over;
+                if (aborted.IsCancellationRequested) return ParkingEnd.Over;
             }
         }
         finally

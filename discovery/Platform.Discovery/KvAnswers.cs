@@ -7,8 +7,7 @@ using System.Text.Json;
 namespace Platform.Discovery;
 
 /// <summary>What is asked of the KV door: one key or a prefix, and in which shape (reference/discovery.md 3.3).</summary>
-/// <param name="AfterIndex">Wait until the index is greater; 0 = answer now.</param>
-public sealed record KvQuery(string Key, bool Raw, bool Recurse, bool Keys, string Separator, bool Pretty, long AfterIndex, TimeSpan Wait)
+public sealed record KvQuery(string Key, bool Raw, bool Recurse, bool Keys, string Separator, bool Pretty)
 {
     public static readonly TimeSpan WaitDefault = TimeSpan.FromMinutes(5);
     public static readonly TimeSpan WaitMax = TimeSpan.FromMinutes(10);
@@ -24,21 +23,29 @@ public static class KvAnswers
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonWriterOptions Indented = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, IndentSize = 4 };
 
-    public static long Index(KvTree tree, KvQuery query) => query.IsPrefix ? tree.IndexUnder(query.Key) : tree.IndexOf(query.Key);
+    /// <summary>About what Go's durations can be.</summary>
+    private static readonly TimeSpan DurationMax = TimeSpan.FromDays(100_000);
 
-    public static KvAnswer Of(KvTree tree, KvQuery query)
+    public static long Index(KvTree tree, KvEntries own, KvQuery query) =>
+        query.IsPrefix ? KvLookup.IndexUnder(tree, own, query.Key) : KvLookup.IndexOf(tree, own, query.Key);
+
+    /// <param name="mayRead">Of what is below a prefix only these keys are shown; null = all.</param>
+    public static KvAnswer Of(KvTree tree, KvEntries own, KvQuery query, Func<string, bool>? mayRead = null)
     {
-        var index = Index(tree, query);
-        if (query.Keys) return Keys(tree, query, index);
-        if (query.Recurse) return List([.. tree.Under(query.Key)], query, index);
-        if (tree.Find(query.Key) is not { } entry) return new KvAnswer(404, index, default, true);
+        var index = Index(tree, own, query);
+        if (query.IsPrefix)
+        {
+            var entries = KvLookup.Under(tree, own, query.Key).Where(x => mayRead?.Invoke(x.Key) != false);
+            return query.Keys ? Keys(entries, query, index) : List([.. entries], query, index);
+        }
+        if (KvLookup.Find(tree, own, query.Key) is not { } entry) return new KvAnswer(404, index, default, true);
         return query.Raw ? new KvAnswer(200, index, entry.Value.AsMemory(), true) : List([entry], query, index);
     }
 
-    private static KvAnswer Keys(KvTree tree, KvQuery query, long index)
+    private static KvAnswer Keys(IEnumerable<KvEntry> entries, KvQuery query, long index)
     {
         var keys = new List<string>();
-        foreach (var entry in tree.Under(query.Key))
+        foreach (var entry in entries)
         {
             var cut = query.Separator.Length == 0 ? -1 : entry.Key.IndexOf(query.Separator, query.Key.Length, StringComparison.Ordinal);
             var key = cut < 0 ? entry.Key : entry.Key[..(cut + query.Separator.Length)];
@@ -59,20 +66,23 @@ public static class KvAnswers
         return Json(query, index, json =>
         {
             json.WriteStartArray();
-            foreach (var entry in entries)
-            {
-                json.WriteStartObject();
-                json.WriteNumber("LockIndex", 0);
-                json.WriteString("Key", entry.Key);
-                json.WriteNumber("Flags", 0);
-                if (entry.Value.IsEmpty) json.WriteNull("Value");
-                else json.WriteBase64String("Value", entry.Value.AsSpan());
-                json.WriteNumber("CreateIndex", entry.CreateIndex);
-                json.WriteNumber("ModifyIndex", entry.ModifyIndex);
-                json.WriteEndObject();
-            }
+            foreach (var entry in entries) Write(json, entry);
             json.WriteEndArray();
         });
+    }
+
+    public static void Write(Utf8JsonWriter json, KvEntry entry)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("LockIndex", entry.LockIndex);
+        json.WriteString("Key", entry.Key);
+        json.WriteNumber("Flags", entry.Flags);
+        if (entry.Value.IsEmpty) json.WriteNull("Value");
+        else json.WriteBase64String("Value", entry.Value.AsSpan());
+        if (entry.Session is { } session) json.WriteString("Session", session); // absent when nobody holds it: clients tell by that
+        json.WriteNumber("CreateIndex", entry.CreateIndex);
+        json.WriteNumber("ModifyIndex", entry.ModifyIndex);
+        json.WriteEndObject();
     }
 
     private static KvAnswer Json(KvQuery query, long index, Action<Utf8JsonWriter> write)
@@ -133,7 +143,7 @@ public static class KvAnswers
             if (unit is null) return false;
             seconds += number * unit.Value;
         }
-        duration = TimeSpan.FromSeconds(Math.Min(seconds, TimeSpan.FromDays(1).TotalSeconds));
+        duration = TimeSpan.FromSeconds(Math.Min(seconds, DurationMax.TotalSeconds));
         return true;
     }
 }

@@ -5,9 +5,6 @@ using Platform.Model;
 
 namespace Platform.Discovery;
 
-/// <summary>One key of the published tree. Both indices are endpoint table revisions.</summary>
-public sealed record KvEntry(string Key, ImmutableArray<byte> Value, long CreateIndex, long ModifyIndex);
-
 /// <summary>
 /// The endpoint table as a tree of keys and values, in the form of Consul's KV store and read-only:
 /// <c>platform/apps/{app path}</c>, <c>platform/services/{app path}/{instance id}</c>, <c>platform/nodes/{name}</c>, <c>platform/revision</c>.
@@ -19,26 +16,14 @@ public sealed class KvTree
     public const string Root = "platform/";
     public const string RevisionKey = Root + "revision";
 
-    /// <summary>Deletions remembered one by one; older ones are remembered together, as the least index every prefix has.</summary>
-    public const int TombstonesMax = 8192;
+    public static readonly KvTree Empty = new(EndpointSnapshot.Empty, KvEntries.Empty, []);
 
-    public static readonly KvTree Empty = new(EndpointSnapshot.Empty, Entries(), Entries(), [], 0, 0, []);
+    private readonly KvEntries _entries;
 
-    private readonly ImmutableSortedSet<KvEntry> _entries;
-    private readonly ImmutableSortedSet<KvEntry> _tombstones;
-    private readonly ImmutableQueue<KvEntry> _tombstonesInOrder;
-    private readonly int _queued;
-    private readonly long _forgotten;
-
-    private KvTree(EndpointSnapshot snapshot, ImmutableSortedSet<KvEntry> entries, ImmutableSortedSet<KvEntry> tombstones,
-        ImmutableQueue<KvEntry> tombstonesInOrder, int queued, long forgotten, ImmutableArray<string> changed)
+    private KvTree(EndpointSnapshot snapshot, KvEntries entries, ImmutableArray<string> changed)
     {
         Snapshot = snapshot;
         _entries = entries;
-        _tombstones = tombstones;
-        _tombstonesInOrder = tombstonesInOrder;
-        _queued = queued;
-        _forgotten = forgotten;
         Changed = changed;
     }
 
@@ -49,24 +34,18 @@ public sealed class KvTree
 
     public int Count => _entries.Count;
 
-    public KvEntry? Find(string key) => _entries.TryGetValue(Probe(key), out var entry) ? entry : null;
+    public KvEntry? Find(string key) => _entries.Find(key);
 
     /// <summary>All entries whose key begins with the text, in order.</summary>
-    public IEnumerable<KvEntry> Under(string prefix) => Range(_entries, prefix);
+    public IEnumerable<KvEntry> Under(string prefix) => _entries.Under(prefix);
 
     /// <summary>What a reader of this key has seen once it was told this index: it grows when the key changes and not otherwise. Never 0.</summary>
-    public long IndexOf(string key) => Find(key)?.ModifyIndex is { } modified ? Math.Max(1, modified)
-        : Math.Max(Math.Max(1, _forgotten), _tombstones.TryGetValue(Probe(key), out var tombstone) ? tombstone.ModifyIndex : 0);
+    public long IndexOf(string key) => _entries.IndexOf(key);
 
     /// <summary>The same for everything below a prefix.</summary>
-    public long IndexUnder(string prefix)
-    {
-        if (RevisionKey.StartsWith(prefix, StringComparison.Ordinal) && Snapshot.Revision > 0) return Snapshot.Revision; // that key changes with every revision
-        var index = Math.Max(1, _forgotten);
-        foreach (var entry in Range(_entries, prefix)) index = Math.Max(index, entry.ModifyIndex);
-        foreach (var tombstone in Range(_tombstones, prefix)) index = Math.Max(index, tombstone.ModifyIndex);
-        return index;
-    }
+    public long IndexUnder(string prefix) => RevisionKey.StartsWith(prefix, StringComparison.Ordinal) && Snapshot.Revision > 0
+        ? Snapshot.Revision // that key changes with every revision
+        : _entries.IndexUnder(prefix);
 
     /// <summary>The tree of the next snapshot. Services that are the same object are not looked at again.</summary>
     public KvTree Apply(EndpointSnapshot next)
@@ -86,24 +65,10 @@ public sealed class KvTree
         return step.Done(next);
     }
 
-    private static ImmutableSortedSet<KvEntry> Entries() => ImmutableSortedSet.Create<KvEntry>(ByKey.Instance);
-
-    private static KvEntry Probe(string key) => new(key, [], 0, 0);
-
-    private static IEnumerable<KvEntry> Range(ImmutableSortedSet<KvEntry> set, string prefix)
-    {
-        var first = set.IndexOf(Probe(prefix));
-        for (var i = first < 0 ? ~first : first; i < set.Count && set[i].Key.StartsWith(prefix, StringComparison.Ordinal); i++) yield return set[i];
-    }
-
     private sealed class Step(KvTree from, long revision)
     {
-        private readonly ImmutableSortedSet<KvEntry>.Builder _entries = from._entries.ToBuilder();
-        private readonly ImmutableSortedSet<KvEntry>.Builder _tombstones = from._tombstones.ToBuilder();
+        private readonly KvEntries.Step _entries = from._entries.Change();
         private readonly ImmutableArray<string>.Builder _changed = ImmutableArray.CreateBuilder<string>();
-        private ImmutableQueue<KvEntry> _inOrder = from._tombstonesInOrder;
-        private int _queued = from._queued;
-        private long _forgotten = from._forgotten;
 
         private static string AppKey(AppId app) => $"{Root}apps{app.Path}";
         private static string EndpointKey(Endpoint endpoint) => $"{Root}services{endpoint.App.Path}/{endpoint.Instance.Text}";
@@ -143,45 +108,18 @@ public sealed class KvTree
         /// <summary>A value that is what it was keeps its index: nobody is woken for nothing.</summary>
         public void Set(string key, Func<byte[]> render)
         {
-            var value = render();
-            var created = revision;
-            if (_entries.TryGetValue(Probe(key), out var old))
-            {
-                if (old.Value.AsSpan().SequenceEqual(value)) return;
-                _entries.Remove(old);
-                created = old.CreateIndex;
-            }
-            _entries.Add(new KvEntry(key, ImmutableArray.Create(value), created, revision));
+            var value = new KvValue(render());
+            var old = _entries.Find(key);
+            if (old?.Value == value) return;
+            _entries.Set(new KvEntry(key, value, old?.CreateIndex ?? revision, revision));
             _changed.Add(key);
         }
 
         private void Remove(string key)
         {
-            if (!_entries.Remove(Probe(key))) return;
-            _changed.Add(key);
-            var tombstone = new KvEntry(key, [], 0, revision);
-            _tombstones.Remove(tombstone); // an older one of this key
-            _tombstones.Add(tombstone);
-            _inOrder = _inOrder.Enqueue(tombstone);
-            _queued++;
+            if (_entries.Remove(key, revision)) _changed.Add(key);
         }
 
-        public KvTree Done(EndpointSnapshot snapshot)
-        {
-            for (; _queued > TombstonesMax; _queued--)
-            {
-                _inOrder = _inOrder.Dequeue(out var oldest);
-                if (!_tombstones.TryGetValue(oldest, out var current) || !ReferenceEquals(current, oldest)) continue; // removed again since
-                _tombstones.Remove(oldest);
-                _forgotten = Math.Max(_forgotten, oldest.ModifyIndex);
-            }
-            return new KvTree(snapshot, _entries.ToImmutable(), _tombstones.ToImmutable(), _inOrder, _queued, _forgotten, _changed.ToImmutable());
-        }
-    }
-
-    private sealed class ByKey : IComparer<KvEntry>
-    {
-        public static readonly ByKey Instance = new();
-        public int Compare(KvEntry? x, KvEntry? y) => string.CompareOrdinal(x?.Key, y?.Key);
+        public KvTree Done(EndpointSnapshot snapshot) => new(snapshot, _entries.Done(), _changed.ToImmutable());
     }
 }

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Catalog;
 using Platform.Discovery.Hosting;
 using Platform.Proxy;
 
@@ -23,8 +24,11 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly EndpointFeed _feed = new(new EndpointTable());
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
+    private readonly StoreReplica _store = new(TimeProvider.System);
     private readonly KvView _kv;
     private readonly CatalogView _catalog;
+    private readonly CheckRounds _checks;
+    private readonly ConsulDoor _door;
     private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
     private readonly FileTemplates _templates;
@@ -53,7 +57,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Version = ProgramVersion.Text,
                 Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => Agent?.SchedulerApi?.ToString() },
             },
-            _feed, _views, loggers, TimeProvider.System);
+            _feed, _views, _store, loggers, TimeProvider.System);
         _dns = new DnsServerHost(
             _feed, _views,
             new DnsOptions
@@ -62,9 +66,17 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 Upstreams = options.DnsResolvers, ZoneUpstreams = options.DnsZoneResolvers, RecursionFor = options.DnsRecursionFor,
             },
             loggers);
-        _kv = new KvView(
-            _feed, _views, new KvOptions { Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString(), TimeSpan.Zero) : null }, loggers);
-        _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
+        _kv = new KvView(_feed, _views, _store);
+        var consul = new KvOptions
+        {
+            NodeName = options.NodeName.Name,
+            Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString()) : null,
+            Ask = Agent.AskStoreAsync,
+            Acl = options.KvAcl,
+        };
+        _catalog = new CatalogView(_feed, _views, _store, new AgentIdentity(options.NodeName.Name, Server: true));
+        _checks = new CheckRounds(_store, options.NodeName.Name, Agent.AskStoreAsync, loggers, TimeProvider.System);
+        _door = new CatalogRegistration(_catalog, _store, _checks, options.NodeName.Name).AddTo(_catalog.AddTo(new ConsulDoor(_kv, _store, consul, loggers)));
         _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, options.Files, loggers);
         _templates = new FileTemplates(_feed, _views, options.Files, loggers);
@@ -109,7 +121,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         Doors =
         [
             ("dns", string.Join(',', _options.DnsBeside.Select(x => x.ToString()).Prepend(dns.ToString())), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: keys, sessions, locks, transactions, catalog, health"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", _options.Files.Directory, "endpoints for Prometheus, Envoy, HAProxy, hosts, and as JSON"),
@@ -130,7 +142,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _checks.RunAsync(together.Token),
             _files.RunAsync(together.Token), _templates.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
@@ -150,6 +162,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         await _proxy.DisposeAsync().ConfigureAwait(false);
         _dns.Dispose();
         _passage?.Dispose();
+        _checks.Dispose();
         await _web.DisposeAsync().ConfigureAwait(false);
         await Agent.DisposeAsync().ConfigureAwait(false);
     }
@@ -175,7 +188,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
-        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _catalog.AddTo(_kv.AddTo(new ConsulDoor(_kv.Options))).AnswerAsync;
+        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _door.AnswerAsync;
         // Two doors on one server: which one a request came in by decides what it can reach.
         web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();

@@ -33,6 +33,7 @@ internal static class UpCommand
         ("runtime", "docker, process or auto (default auto: what there is)"),
         ("consul", "Somebody else's Consul, such as http://127.0.0.1:8500: nodes, services and keys are published there, and the KV door leads there"),
         ("consul-token", "The token for it (better in PLATFORM_CONSUL_TOKEN: other users see flags)"),
+        ("kv-acl", "off, allow or deny: whether callers of the KV door need tokens, and what those may do of whom no rule speaks (default off)"),
         ("http-credentials", "USER:PASSWORD that the REST door asks for (better in PLATFORM_HTTP_CREDENTIALS: other users see flags)"),
         ("http-realm", "What the REST door calls itself when it asks for them (default Mesosphere)"),
         ("http-max-concurrent-requests", "More requests at a time than these are answered 503 (default: as many as come)"),

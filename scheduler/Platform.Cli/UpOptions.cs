@@ -68,6 +68,9 @@ public sealed partial record UpOptions
     /// <summary>Somebody else's Consul to publish into; the KV door then leads there.</summary>
     public ConsulAddress? Consul { get; init; }
 
+    /// <summary>Whether callers of the KV door need tokens.</summary>
+    public AclMode KvAcl { get; init; }
+
     /// <summary>Asked for at the REST door; null = nobody is asked.</summary>
     public HttpCredentials? HttpCredentials { get; init; }
 
@@ -112,6 +115,7 @@ public sealed partial record UpOptions
             AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
             Consul = Consul(),
+            KvAcl = Acl(),
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
@@ -121,8 +125,9 @@ public sealed partial record UpOptions
         options = options.WithCluster(text, role, problems);
         options = options.WithDiscovery(text, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
-            if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
+            if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null) && (flag != "kv" || options.KvAcl != AclMode.Deny))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
+                    + (flag == "kv" ? ", or let it ask for tokens with --kv-acl deny" : "")
                     + (flag == "api" ? ", or give it one with --http-credentials USER:PASSWORD" : ""));
         return problems.Count == 0 ? options with { Shown = options.Show() } : throw new BadOptionException(string.Join('\n', problems));
 
@@ -267,6 +272,14 @@ public sealed partial record UpOptions
             return said == "true";
         }
 
+        AclMode Acl()
+        {
+            var said = text("kv-acl") ?? "off";
+            if (Enum.TryParse<AclMode>(said, ignoreCase: true, out var mode) && !char.IsDigit(said[0])) return mode;
+            problems.Add($"--kv-acl {said}: off, allow or deny is wanted");
+            return AclMode.Off;
+        }
+
         RuntimeChoice Runtime()
         {
             var said = text("runtime") ?? "auto";
@@ -295,6 +308,7 @@ public sealed partial record UpOptions
         ["runtime"] = Runtime.ToString().ToLowerInvariant(),
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
+        ["kv-acl"] = KvAcl.ToString().ToLowerInvariant(),
         ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
         ["consul"] = Consul?.ToString() ?? "",
         ["consul-token"] = Consul?.Token is null ? "" : "set, and not shown",

@@ -37,6 +37,10 @@ public sealed record Service
     public required AppVersion Version { get; init; }
     public EquatableMap Labels { get; init; } = EquatableMap.Empty;
     public EquatableArray<ServicePort> Ports { get; init; }
+
+    /// <summary>No app of ours: somebody registered it.</summary>
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Registered { get; init; }
 }
 
 /// <summary><paramref name="Http"/>: whether an HTTP health check addresses this port, which makes it an HTTP port unless a label says otherwise.</summary>

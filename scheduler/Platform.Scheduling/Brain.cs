@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -50,7 +51,7 @@ public sealed record QueueItem(
 /// The shell calls <see cref="Step"/>, appends the events to the log, and then <see cref="Commit"/>s; if the log refused them it
 /// <see cref="Abandon"/>s, and the same facts are decided anew at the next step.
 /// </summary>
-public sealed class Brain(ClusterState recovered, SchedulerSettings settings, DateTimeOffset startedAt)
+public sealed partial class Brain(ClusterState recovered, SchedulerSettings settings, DateTimeOffset startedAt)
 {
     /// <summary>How often one step lets plans lead to further plans before it hands over what it has.</summary>
     private const int RoundsMax = 16;
@@ -91,6 +92,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             if (_deploymentsDirty || _dirtyApps.Count > 0 || _dirtyInstances.Count > 0) return DateTimeOffset.MinValue; // work left over: at once
             var times = _wakeAt.Values.Select(at => (DateTimeOffset?)at)
                 .Append(_links.NextLostAt(State))
+                .Append(_sessions.NextEndAt)
                 .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling))
                 .Concat(_launching.Select(id => State.Instance(id) is { } instance ? LaunchDeadline(State, instance) : null))
                 .Concat(State.Deployments.Values.Select(d => d.Limit?.Until))
@@ -109,6 +111,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         Observe(work, now);
         Join(work, now);
         Apply(work, _links.Lost(work.State, now).Select(SchedulerEvent (n) => new SchedulerEvent.NodeLost(n) { At = now }));
+        EndSessions(work, now);
         Drain(work, now);
         EndDrains(work, now);
         Overdue(work, now);
@@ -161,6 +164,9 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 case SchedulerEvent.DeploymentCancelled x:
                     _traffic.End(x.Deployment);
                     break;
+                case SchedulerEvent.Stored x:
+                    _sessions.Take(x.Change, x.At);
+                    break;
                 case SchedulerEvent.NodeRemoved x:
                     _links.Remove(x.Node);
                     break;
@@ -185,6 +191,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     {
         var decision = Decider.Decide(work.State, command, settings, now);
         if (decision is Decision.Accepted accepted) Apply(work, accepted.Events);
+        if (command is Command.Store { Request: StoreRequest.RenewSession renewed }) _sessions.Renew(renewed.Id, now);
         return decision;
     }
 
@@ -333,6 +340,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         foreach (var e in events)
         {
             work.Fold(WithTraffic(e));
+            if (e is SchedulerEvent.Stored) continue; // no app, node or deployment has to do with it
             _deploymentsDirty = true;
             MarkDirty(work, e);
         }
@@ -387,6 +395,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         public ClusterState State { get; private set; } = start;
         public ClusterState LastBefore { get; private set; } = start;
 
+        /// <summary>Nodes that this step has given up.</summary>
+        public List<NodeId> Lost { get; } = [];
         /// <summary>Nodes that a decision of this step has removed: what was heard of them just before is no reason to join them again.</summary>
         public HashSet<NodeId> Removed { get; } = [];
 
@@ -395,6 +405,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             LastBefore = State;
             State = State.Fold(e);
             _events.Add(new Folded(LastBefore, e, State));
+            if (e is SchedulerEvent.Stored { Change: not StoreEvent.Registered }) return;
+            if (e is SchedulerEvent.NodeLost lost) Lost.Add(lost.Node);
             _changes.AddRange(Projections.Changes(LastBefore, e, State));
             if (e is SchedulerEvent.NodeRemoved removed) Removed.Add(removed.Node);
             if (NodeOf(e) is { } node) _dirtyNodes.Add(node);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -40,6 +41,8 @@ public sealed partial record ClusterState
     /// <summary>By their path; what apps name as the source of a secret.</summary>
     public ImmutableSortedDictionary<string, StoredSecret> Secrets { get; init; } = ImmutableSortedDictionary.Create<string, StoredSecret>(StringComparer.Ordinal);
 
+    /// <summary>What clients have written through the KV doors.</summary>
+    public StoreState Store { get; init; } = StoreState.Empty;
     /// <summary>Who issues the certificates of the link; null until it is first asked for.</summary>
     public ClusterAuthority? Authority { get; init; }
 

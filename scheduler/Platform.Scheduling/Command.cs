@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -65,6 +66,8 @@ public abstract record Command
 
     public sealed record RemoveSecret(string Path) : Command;
 
+    /// <summary>Of a client at some node's KV door.</summary>
+    public sealed record Store(StoreRequest Request) : Command;
     /// <summary>No instance comes to the node any more, and those on it move elsewhere, as their apps' upgrade strategies allow.</summary>
     /// <param name="Within">After that they are stopped in any case; null = never.</param>
     public sealed record DrainNode(NodeId Node, TimeSpan? Within) : Command;
@@ -111,6 +114,9 @@ public sealed record Reply(string? Deployment, AppVersion Version, EquatableArra
     public AppVersion? VersionBefore { get; init; }
 
     public AppVersion? VersionAfter { get; init; }
+
+    /// <summary>To a request of the KV door.</summary>
+    public StoreAnswer? Store { get; init; }
 }
 
 public enum RejectCode

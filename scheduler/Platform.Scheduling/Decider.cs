@@ -41,6 +41,7 @@ public static class Decider
     /// <summary>Preconditions come last (RFC 9110, 13.2.1): what would be refused anyway is refused for that reason.</summary>
     public static Decision Decide(ClusterState state, Command command, SchedulerSettings settings, DateTimeOffset now)
     {
+        if (command is Command.Store asked) return StoreDecisions.Decide(state, asked.Request, now);
         var decision = DecideUnconditionally(state, command, settings, now);
         if (decision is not Decision.Accepted accepted || Target.Of(command, accepted.Reply) is not { } target) return decision;
         var before = target.VersionIn(state);

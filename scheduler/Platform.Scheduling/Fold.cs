@@ -33,6 +33,7 @@ public sealed partial record ClusterState
             SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).ToEquatableArray() },
             SchedulerEvent.SecretStored x => this with { Secrets = Secrets.SetItem(x.Path, new StoredSecret(x.Secret, x.At)) },
             SchedulerEvent.SecretRemoved x => this with { Secrets = Secrets.Remove(x.Path) },
+            SchedulerEvent.Stored x => this with { Store = Store.Fold(x.Change, Revision + 1, x.At) },
             SchedulerEvent.NodeDrainStarted x => Drain(x),
             SchedulerEvent.NodeResumed x => Resume(x),
             SchedulerEvent.NodeRemoved x => Remove(x),

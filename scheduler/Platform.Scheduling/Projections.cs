@@ -1,3 +1,4 @@
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -81,14 +82,17 @@ public static class Projections
             changes.AddRange(app.Instances.Values.Select(i => EndpointOf(state, i)).OfType<Endpoint>().Select(e => new EndpointChange.EndpointSet(e)));
             changes.AddRange(app.Instances.Values.Select(i => StartingOf(state, i)).OfType<Endpoint>().Select(e => new EndpointChange.StartingSet(e)));
         }
+        changes.AddRange(RegistryProjection.All(state));
         return new EndpointUpdate(state.ClusterId, 0, state.Revision, true, changes.ToEquatableArray());
     }
 
     /// <summary>The table's changes that one event makes: as many as the event touches, however large the table is.</summary>
     public static IEnumerable<EndpointChange> Changes(ClusterState before, SchedulerEvent e, ClusterState after) => e switch
     {
-        SchedulerEvent.DeploymentStarted x => x.Set.Select(EndpointChange (d) => new EndpointChange.ServiceSet(ServiceOf(d))),
-        SchedulerEvent.AppTerminated x => [new EndpointChange.ServiceRemoved(x.App)],
+        SchedulerEvent.DeploymentStarted x => RegistryProjection.Changes(before, x.Set.Items.Select(d => d.Id), after)
+            .Concat(x.Set.Select(EndpointChange (d) => new EndpointChange.ServiceSet(ServiceOf(d)))),
+        SchedulerEvent.AppTerminated x => RegistryProjection.Changes(before, [x.App], after).Prepend(new EndpointChange.ServiceRemoved(x.App)),
+        SchedulerEvent.Stored { Change: StoreEvent.Registered x } => RegistryProjection.Changes(before, x, after),
         SchedulerEvent.InstanceReported x => Difference(before, x.Instance, after),
         SchedulerEvent.InstanceStopRequested x => Difference(before, x.Instance, after),
         SchedulerEvent.InstanceEnded x => Difference(before, x.Instance, after),
@@ -100,7 +104,7 @@ public static class Projections
     };
 
     private static IEnumerable<EndpointChange> OfNode(ClusterState before, NodeId node, ClusterState after) =>
-        after.Nodes[node].Instances.SelectMany(i => Difference(before, i, after));
+        after.Nodes[node].Instances.SelectMany(i => Difference(before, i, after)).Concat(RegistryProjection.ChangesOn(before, node, after));
 
     private static IEnumerable<EndpointChange> Difference(ClusterState before, InstanceId id, ClusterState after)
     {

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Platform.Discovery;
 using Platform.Model;
 
 namespace Platform.Scheduling;
@@ -30,6 +31,7 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(EventUnsubscribed), "event-unsubscribed")]
 [JsonDerivedType(typeof(SecretStored), "secret-stored")]
 [JsonDerivedType(typeof(SecretRemoved), "secret-removed")]
+[JsonDerivedType(typeof(Stored), "stored")]
 [JsonDerivedType(typeof(NodeDrainStarted), "node-drain-started")]
 [JsonDerivedType(typeof(NodeResumed), "node-resumed")]
 [JsonDerivedType(typeof(NodeRemoved), "node-removed")]
@@ -130,6 +132,8 @@ public abstract record SchedulerEvent
 
     public sealed record SecretRemoved(string Path) : SchedulerEvent;
 
+    /// <summary>Something was written through a KV door, or a session there ended; its own kind says what.</summary>
+    public sealed record Stored(StoreEvent Change) : SchedulerEvent;
     /// <param name="Until">When what is left on the node is stopped whatever its apps ask for; null = never.</param>
     public sealed record NodeDrainStarted(NodeId Node, DateTimeOffset? Until) : SchedulerEvent;
 

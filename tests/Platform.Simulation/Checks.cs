@@ -28,11 +28,13 @@ internal sealed class Checks(World world)
     {
         _state = state;
         foreach (var app in _expected.Keys) CheckAcknowledged(app);
+        if (world.IsAboutStore) world.StoreChecks.Recovered(state.Store);
     }
 
     /// <summary>The log has it, whether or not its writer lives to know.</summary>
     public void Logged(Step step)
     {
+        world.StoreChecks.Logged(step);
         foreach (var e in step.Events.Select(f => f.Event))
             if (e is SchedulerEvent.InstanceDrained { Forced: true } drained) _forced.Add(drained.Instance);
             else if (e is SchedulerEvent.NodeJoined joined) _joinedAt[joined.Node.Id] = joined.At;
@@ -41,6 +43,7 @@ internal sealed class Checks(World world)
     public void Committed(Step step)
     {
         _state = step.After;
+        world.StoreChecks.Committed(step);
         var apps = new HashSet<AppId>();
         foreach (var folded in step.Events)
         {

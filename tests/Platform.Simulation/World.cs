@@ -21,6 +21,7 @@ internal sealed class World
         Log = new FaultyMemoryLog(asText: nodes <= LargeFrom);
         if (bug == SeededBug.LoseAckedEvent) Log.ForgetsOnRecovery = 40;
         Checks = new Checks(this);
+        StoreChecks = new StoreChecks(this);
         Scheduler = new SimulatedScheduler(this, Log);
         for (var i = 1; i <= nodes; i++)
             _nodes.Add(new SimulatedNode(this, new NodeDescription
@@ -43,12 +44,20 @@ internal sealed class World
     public Trace Trace { get; }
     public FaultyMemoryLog Log { get; }
     public Checks Checks { get; }
+    public StoreChecks StoreChecks { get; }
     public SimulatedScheduler Scheduler { get; }
     public IReadOnlyList<SimulatedNode> Nodes => _nodes;
     public bool IsLarge => _nodes.Count > LargeFrom;
 
     /// <summary>Seeds with this bit stand for runs that are all about deployments; those without draw what they always drew.</summary>
     public const ulong DeploymentsBit = 1UL << 62;
+
+    /// <summary>Seeds that end so have clients at the KV doors beside. No seed from before did, so they draw what they always drew.</summary>
+    private const ulong StoreMark = 0x5707;
+
+    public static ulong AboutStore(ulong seed) => ((seed << 16) & ~(DeploymentsBit | NodesBit)) | StoreMark;
+
+    public bool IsAboutStore => (Seed & 0xFFFF) == StoreMark;
 
     public bool IsAboutDeployments => (Seed & DeploymentsBit) != 0;
 
@@ -70,6 +79,7 @@ internal sealed class World
         Scheduler.Start();
         foreach (var node in _nodes) Clock.After(Chance.Hits(0.7) ? Chance.Seconds(0, 1) : Chance.Seconds(1, 30), node.Start);
         new Workload(this).Begin();
+        if (IsAboutStore) new StoreWorkload(this).Begin();
         var operations = new NodeOperations(this);
         if (IsAboutNodes) operations.Begin();
         Trouble(Faults.SchedulerDies, 5, 60, () => KillScheduler());
@@ -93,6 +103,7 @@ internal sealed class World
         if (IsAboutNodes) operations.ResumeAll();
         Clock.RunUntil(Clock.Now + calm);
         Checks.Converged();
+        Simulation.StoreChecks.Converged(Scheduler.State.Store);
         Workload.CheckUnlocked(this);
         var (revision, actions) = (Log.Revision, Actions);
         Clock.RunUntil(Clock.Now.AddSeconds(60));

@@ -1,9 +1,12 @@
 # Sourced, or run as a command. A real Consul to compare with: Debian bullseye's consul 1.8.7, which later suites no longer have.
 #   ensure_consul          prints the path of the binary; fetched once by apt from this machine's own Debian mirror, then kept
-# It is unpacked, not installed: nothing of it is left on the machine but the kept file. Non-zero after one sentence on stderr.
+#   ensure_prometheus      the same for Prometheus 2.24: Debian builds later ones without Consul discovery
+#   ensure_consul_npm      prints a directory for NODE_PATH with npm's package consul
+# Consul is unpacked, not installed: nothing of it is left on the machine but the kept file. Non-zero after one sentence on stderr.
 
 CONSUL_SUITE=bullseye
 CONSUL_VERSION=1.8.7
+CONSUL_NPM_VERSION=2.0.1
 
 _consul_cache() {
   local place
@@ -28,20 +31,21 @@ _private_apt() {
     -o Dir::Cache="$dir/cache" -o Dir::State::Status="$dir/status" -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
 
-_fetch_consul() {
-  local into=$1 dir=$2 mirror
+# _fetch PACKAGE COMMAND INTO DIR
+_fetch() {
+  local package=$1 command=$2 into=$3 dir=$4 mirror
   mirror=$(_debian_mirror)
-  [ -n "$mirror" ] || { echo "No Debian mirror among this machine's apt sources, so real Consul cannot be fetched." >&2; return 1; }
+  [ -n "$mirror" ] || { echo "No Debian mirror among this machine's apt sources, so $package cannot be fetched." >&2; return 1; }
   mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/tree"
   : >"$dir/status"
   printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$CONSUL_SUITE" >"$dir/sources.list"
-  if ! { _private_apt "$dir" update && cd "$dir" && _private_apt "$dir" download consul && dpkg -x consul_*.deb tree; } >"$dir/log" 2>&1; then
+  if ! { _private_apt "$dir" update && cd "$dir" && _private_apt "$dir" download "$package" && dpkg -x "$package"_*.deb tree; } >"$dir/log" 2>&1; then
     tail -n 8 "$dir/log" >&2
-    echo "Debian's consul could not be fetched from $mirror; the end of apt's log is above." >&2
+    echo "Debian's $package could not be fetched from $mirror; the end of apt's log is above." >&2
     return 1
   fi
   # By rename: whoever looks meanwhile finds the whole file or none.
-  cp "$dir/tree/usr/bin/consul" "$into.$$" && mv "$into.$$" "$into"
+  cp "$dir/tree/usr/bin/$command" "$into.$$" && mv "$into.$$" "$into"
 }
 
 ensure_consul() (
@@ -52,10 +56,35 @@ ensure_consul() (
   if ! [ -x "$binary" ]; then
     dir=$(mktemp -d) || exit 1
     trap 'rm -rf "$dir"' EXIT
-    (_fetch_consul "$binary" "$dir") || exit 1
+    (_fetch consul consul "$binary" "$dir") || exit 1
   fi
-  "$binary" version 2>/dev/null | grep -q "^Consul v$CONSUL_VERSION" || { echo "$binary is not Consul $CONSUL_VERSION." >&2; exit 1; }
+  [[ "$("$binary" version 2>/dev/null)" == "Consul v$CONSUL_VERSION"* ]] || { echo "$binary is not Consul $CONSUL_VERSION." >&2; exit 1; }
   echo "$binary"
+)
+
+ensure_prometheus() (
+  cache=$(_consul_cache) || { echo "No directory to keep Prometheus' binary in." >&2; exit 1; }
+  binary=$cache/prometheus-$CONSUL_SUITE
+  exec 9>"$binary.lock"
+  flock 9
+  if ! [ -x "$binary" ]; then
+    dir=$(mktemp -d) || exit 1
+    trap 'rm -rf "$dir"' EXIT
+    (_fetch prometheus prometheus "$binary" "$dir") || exit 1
+  fi
+  echo "$binary"
+)
+
+ensure_consul_npm() (
+  cache=$(_consul_cache) || { echo "No directory to keep npm's consul in." >&2; exit 1; }
+  place=$cache/consul-npm-$CONSUL_NPM_VERSION
+  exec 9>"$place.lock"
+  flock 9
+  if ! [ -d "$place/node_modules/consul" ]; then
+    rm -rf "$place" && mkdir -p "$place" || exit 1
+    npm install --prefix "$place" --no-audit --no-fund "consul@$CONSUL_NPM_VERSION" >"$place.log" 2>&1 || { tail -n 8 "$place.log" >&2; echo "npm could not install consul $CONSUL_NPM_VERSION." >&2; exit 1; }
+  fi
+  echo "$place/node_modules"
 )
 
 [ "${BASH_SOURCE[0]}" != "$0" ] || ensure_consul

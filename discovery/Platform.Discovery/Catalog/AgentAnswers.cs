@@ -23,7 +23,7 @@ public static class AgentAnswers
         return new CatalogAnswer.Found(tree.NodeIndex(agent.Node), CatalogAnswers.Render(query.Pretty, json =>
         {
             json.WriteStartObject();
-            foreach (var service in tree.OnNode(agent.Node).Where(filter))
+            foreach (var service in tree.OnNode(agent.Node).Where(query.Shows).Where(filter))
             {
                 json.WritePropertyName(service.Id);
                 CatalogJson.AgentService(json, service);
@@ -38,7 +38,7 @@ public static class AgentAnswers
         return new CatalogAnswer.Found(tree.NodeIndex(agent.Node), CatalogAnswers.Render(query.Pretty, json =>
         {
             json.WriteStartObject();
-            foreach (var check in tree.OnNode(agent.Node).SelectMany(x => x.Checks).Where(filter))
+            foreach (var check in Own(tree, agent).Where(query.Shows).Where(filter))
             {
                 json.WritePropertyName(check.CheckId);
                 CatalogJson.Check(json, check, asAgent: true);
@@ -46,6 +46,10 @@ public static class AgentAnswers
             json.WriteEndObject();
         }));
     }
+
+    /// <summary>Whether the node is alive is for others to say.</summary>
+    private static IEnumerable<CatalogCheck> Own(CatalogTree tree, AgentIdentity agent) =>
+        (tree.Nodes.GetValueOrDefault(agent.Node)?.Registered ?? default).Concat(tree.OnNode(agent.Node).SelectMany(x => x.Checks));
 
     public static CatalogInstance? Service(CatalogTree tree, AgentIdentity agent, string id) => tree.OnNode(agent.Node).FirstOrDefault(x => x.Id == id);
 
@@ -61,20 +65,20 @@ public static class AgentAnswers
     public static AgentHealth HealthById(CatalogTree tree, AgentIdentity agent, string id, bool pretty)
     {
         var service = Service(tree, agent, id);
-        var status = service is null ? CheckStatus.Critical : StatusOf(service);
-        return new AgentHealth(service is null ? 404 : CodeOf(status), service is null ? $"ServiceId {id} not found" : CatalogCheck.Text(status),
-            CatalogAnswers.Render(pretty, json => Health(json, service, status)));
+        var status = service is null ? Condition.Critical : ConditionOf(tree, service);
+        return new AgentHealth(service is null ? 404 : CodeOf(status), service is null ? $"ServiceId {id} not found" : Text(status),
+            CatalogAnswers.Render(pretty, json => Health(json, tree, service, status)));
     }
 
     public static AgentHealth HealthByName(CatalogTree tree, AgentIdentity agent, string name, bool pretty)
     {
         var services = tree.OnNode(agent.Node).Where(x => x.Name == name).ToList();
-        var worst = services.Select(StatusOf).DefaultIfEmpty(CheckStatus.Critical).Max();
-        return new AgentHealth(services.Count == 0 ? 404 : CodeOf(worst), services.Count == 0 ? $"ServiceName {name} Not Found" : CatalogCheck.Text(worst),
+        var worst = services.Select(x => ConditionOf(tree, x)).DefaultIfEmpty(Condition.Critical).Max();
+        return new AgentHealth(services.Count == 0 ? 404 : CodeOf(worst), services.Count == 0 ? $"ServiceName {name} Not Found" : Text(worst),
             CatalogAnswers.Render(pretty, json =>
             {
                 json.WriteStartArray();
-                foreach (var service in services) Health(json, service, StatusOf(service));
+                foreach (var service in services) Health(json, tree, service, ConditionOf(tree, service));
                 json.WriteEndArray();
             }));
     }
@@ -82,7 +86,7 @@ public static class AgentAnswers
     public static byte[] Members(CatalogTree tree, bool pretty) => CatalogAnswers.Render(pretty, json =>
     {
         json.WriteStartArray();
-        foreach (var node in tree.Nodes.Values) Member(json, node);
+        foreach (var node in tree.Nodes.Values.Where(x => x.Alive is not null)) Member(json, node); // those that were registered are no members
         json.WriteEndArray();
     });
 
@@ -117,14 +121,29 @@ public static class AgentAnswers
         json.WriteEndObject();
     });
 
-    private static CheckStatus StatusOf(CatalogInstance service) => service.Checks.Select(x => x.Status).DefaultIfEmpty(CheckStatus.Passing).Max();
+    /// <summary>A check's status, and beyond it what only the whole can be.</summary>
+    private enum Condition { Passing, Warning, Critical, Maintenance }
 
-    private static int CodeOf(CheckStatus status) => status switch { CheckStatus.Passing => 200, CheckStatus.Warning => 429, _ => 503 };
+    private static string Text(Condition condition) => condition == Condition.Maintenance ? "maintenance" : CatalogCheck.Text((CheckStatus)condition);
 
-    private static void Health(Utf8JsonWriter json, CatalogInstance? service, CheckStatus status)
+    private static Condition ConditionOf(CatalogTree tree, CatalogInstance service)
+    {
+        var checks = ChecksOf(tree, service).ToList();
+        return checks.Exists(x => x.CheckId == "_node_maintenance" || x.CheckId.StartsWith("_service_maintenance:", StringComparison.Ordinal))
+            ? Condition.Maintenance
+            : (Condition)checks.Select(x => x.Status).DefaultIfEmpty(CheckStatus.Passing).Max();
+    }
+
+    /// <summary>Its own, and those of the node as a whole that somebody registered.</summary>
+    private static IEnumerable<CatalogCheck> ChecksOf(CatalogTree tree, CatalogInstance service) =>
+        (tree.Nodes.GetValueOrDefault(service.Node)?.Registered ?? default).Concat(service.Checks);
+
+    private static int CodeOf(Condition condition) => condition switch { Condition.Passing => 200, Condition.Warning => 429, _ => 503 };
+
+    private static void Health(Utf8JsonWriter json, CatalogTree tree, CatalogInstance? service, Condition status)
     {
         json.WriteStartObject();
-        json.WriteString("AggregatedStatus", CatalogCheck.Text(status));
+        json.WriteString("AggregatedStatus", Text(status));
         json.WritePropertyName("Service");
         if (service is null)
         {
@@ -135,7 +154,7 @@ public static class AgentAnswers
         {
             CatalogJson.AgentService(json, service);
             json.WriteStartArray("Checks");
-            foreach (var check in service.Checks) CatalogJson.Check(json, check, asAgent: true);
+            foreach (var check in ChecksOf(tree, service)) CatalogJson.AgentHealthCheck(json, check);
             json.WriteEndArray();
         }
         json.WriteEndObject();
@@ -149,7 +168,7 @@ public static class AgentAnswers
         json.WriteString("Addr", node.Address);
         json.WriteNumber("Port", 0);
         EndpointJson.Map(json, "Tags", EquatableMap.From([new("dc", CatalogJson.Datacenter), new("id", node.Id), new("role", "node"), new("build", AgentIdentity.Version)]));
-        json.WriteNumber("Status", node.Alive ? 1 : 4);
+        json.WriteNumber("Status", node.Alive == false ? 4 : 1);
         foreach (var version in new[] { "ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur" }) json.WriteNumber(version, 0);
         json.WriteEndObject();
     }

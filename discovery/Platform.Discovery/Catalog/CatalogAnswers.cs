@@ -11,6 +11,13 @@ namespace Platform.Discovery.Catalog;
 public sealed record CatalogQuery(EquatableArray<string> Tags, EquatableMap NodeMeta, bool Passing, string? Near, string? Filter, bool Pretty)
 {
     public static readonly CatalogQuery Plain = new(default, EquatableMap.Empty, false, null, null, false);
+
+    /// <summary>What the caller may not read is left out, as if it were not there.</summary>
+    public Authorizer Caller { get; init; } = Authorizer.Everything;
+
+    internal bool Shows(CatalogNode node) => Caller.MayRead("node", node.Name);
+    internal bool Shows(CatalogInstance service) => Caller.MayRead("service", service.Name);
+    internal bool Shows(CatalogCheck check) => check.Service is { } service ? Shows(service) : Caller.MayRead("node", check.Node);
 }
 
 /// <summary>An answer's index and body, or why the question cannot be answered.</summary>
@@ -89,7 +96,7 @@ public static class CatalogAnswers
         switch (question)
         {
             case CatalogQuestion.NodeList:
-                return List(query, question.Index(tree), CatalogFilters.Nodes, Near(tree.Nodes.Values.Where(x => HasMeta(x, query)), x => x.Name, query), CatalogJson.Node);
+                return List(query, question.Index(tree), CatalogFilters.Nodes, Near(tree.Nodes.Values.Where(x => query.Shows(x) && HasMeta(x, query)), x => x.Name, query), CatalogJson.Node);
             case CatalogQuestion.ServiceNames:
                 return new CatalogAnswer.Found(question.Index(tree), Render(query.Pretty, json => Names(json, tree, query)));
             case CatalogQuestion.InstancesOf x:
@@ -104,10 +111,10 @@ public static class CatalogAnswers
             case CatalogQuestion.ServicesOn x:
                 return On(tree, x, query);
             case CatalogQuestion.ChecksOn x:
-                return List(query, question.Index(tree), CatalogFilters.Checks, tree.Nodes.TryGetValue(x.Name, out var on) ? tree.ChecksOn(on) : [], Check);
+                return List(query, question.Index(tree), CatalogFilters.Checks, tree.Nodes.TryGetValue(x.Name, out var on) ? tree.ChecksOn(on).Where(query.Shows) : [], Check);
             case CatalogQuestion.ChecksIn x:
                 var nodes = x.Known ? Near(tree.Nodes.Values.Where(n => HasMeta(n, query)), n => n.Name, query) : [];
-                return List(query, question.Index(tree), CatalogFilters.Checks, nodes.SelectMany(tree.ChecksOn).Where(c => x.Status is null || c.Status == x.Status), Check);
+                return List(query, question.Index(tree), CatalogFilters.Checks, nodes.SelectMany(tree.ChecksOn).Where(c => query.Shows(c)).Where(c => x.Status is null || c.Status == x.Status), Check);
             default:
                 throw new System.Diagnostics.UnreachableException($"{question}");
         }
@@ -116,14 +123,15 @@ public static class CatalogAnswers
     }
 
     private static IEnumerable<HealthEntry> Entries(CatalogTree tree, string service, CatalogQuery query) => Near(
-        tree.OfService(service).Where(x => query.Tags.All(x.Tags.Contains)).Select(tree.Health).OfType<HealthEntry>().Where(x => HasMeta(x.Node, query)), x => x.Node.Name, query);
+        tree.OfService(service).Where(x => query.Shows(x) && query.Tags.All(x.Tags.Contains)).Select(tree.Health).OfType<HealthEntry>()
+            .Where(x => query.Shows(x.Node) && HasMeta(x.Node, query)), x => x.Node.Name, query);
 
     private static void Names(Utf8JsonWriter json, CatalogTree tree, CatalogQuery query)
     {
         json.WriteStartObject();
         foreach (var (name, group) in tree.Services)
         {
-            var instances = group.Instances.Values.Where(x => query.NodeMeta.Count == 0 || (tree.Nodes.TryGetValue(x.Node, out var node) && HasMeta(node, query))).ToList();
+            var instances = group.Instances.Values.Where(query.Shows).Where(x => query.NodeMeta.Count == 0 || (tree.Nodes.TryGetValue(x.Node, out var node) && HasMeta(node, query))).ToList();
             if (instances.Count > 0) CatalogJson.Tags(json, name, instances.SelectMany(x => x.Tags).Distinct().Order(StringComparer.Ordinal));
         }
         json.WriteEndObject();
@@ -132,7 +140,7 @@ public static class CatalogAnswers
     private static CatalogAnswer On(CatalogTree tree, CatalogQuestion.ServicesOn question, CatalogQuery query)
     {
         if (!TryFilter(query, CatalogFilters.Services, out var filter, out var why)) return new CatalogAnswer.Refused(why);
-        var node = tree.Nodes.GetValueOrDefault(question.Name);
+        var node = tree.Nodes.GetValueOrDefault(question.Name) is { } known && query.Shows(known) ? known : null;
         return new CatalogAnswer.Found(question.Index(tree), Render(query.Pretty, json =>
         {
             if (node is null && !question.AsList)
@@ -146,7 +154,7 @@ public static class CatalogAnswers
             else CatalogJson.Node(json, node);
             json.WritePropertyName("Services");
             if (node is null) json.WriteNullValue();
-            else Services(json, tree.OnNode(question.Name).Where(filter), question.AsList);
+            else Services(json, tree.OnNode(question.Name).Where(query.Shows).Where(filter), question.AsList);
             json.WriteEndObject();
         }));
     }

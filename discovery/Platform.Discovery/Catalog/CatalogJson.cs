@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Platform.Model;
 
@@ -26,6 +28,7 @@ internal static class CatalogJson
         json.WriteString("ServiceName", service.Name);
         Tags(json, "ServiceTags", service.Tags);
         json.WriteString("ServiceAddress", service.Address);
+        TaggedAddresses(json, "ServiceTaggedAddresses", service);
         Weights(json, "ServiceWeights", service);
         EndpointJson.Map(json, "ServiceMeta", service.Meta);
         json.WriteNumber("ServicePort", service.Port);
@@ -45,7 +48,8 @@ internal static class CatalogJson
         json.WriteString("Service", service.Name);
         Tags(json, "Tags", service.Tags);
         json.WriteString("Address", service.Address);
-        EndpointJson.Map(json, "Meta", service.Meta);
+        TaggedAddresses(json, "TaggedAddresses", service);
+        MapOrNull(json, "Meta", service.Meta); // here, and not in the other two shapes
         json.WriteNumber("Port", service.Port);
         Weights(json, "Weights", service);
         json.WriteBoolean("EnableTagOverride", service.EnableTagOverride);
@@ -66,6 +70,7 @@ internal static class CatalogJson
         EndpointJson.Map(json, "Meta", service.Meta);
         json.WriteNumber("Port", service.Port);
         json.WriteString("Address", service.Address);
+        TaggedAddresses(json, "TaggedAddresses", service);
         Weights(json, "Weights", service);
         json.WriteBoolean("EnableTagOverride", service.EnableTagOverride);
         if (contentHash is not null) json.WriteString("ContentHash", contentHash);
@@ -89,6 +94,34 @@ internal static class CatalogJson
         json.WriteStartObject("Definition");
         json.WriteEndObject();
         Indices(json, asAgent ? 0 : check.CreateIndex, asAgent ? 0 : check.ModifyIndex);
+        json.WriteEndObject();
+    }
+
+    /// <summary>A check as the agent's health has it: without what it was made of, and with every member of a definition.</summary>
+    public static void AgentHealthCheck(Utf8JsonWriter json, CatalogCheck check)
+    {
+        json.WriteStartObject();
+        json.WriteString("Node", check.Node);
+        json.WriteString("CheckID", check.CheckId);
+        json.WriteString("Name", check.Name);
+        json.WriteString("Status", CatalogCheck.Text(check.Status));
+        json.WriteString("Notes", check.Notes);
+        json.WriteString("Output", check.Output);
+        json.WriteString("ServiceID", check.Service?.Id ?? "");
+        json.WriteString("ServiceName", check.Service?.Name ?? "");
+        if (check.Service is { Tags.IsEmpty: false } tagged) Tags(json, "ServiceTags", tagged.Tags);
+        else json.WriteNull("ServiceTags");
+        json.WriteString("Type", "");
+        json.WriteStartObject("Definition");
+        foreach (var span in new[] { "Interval", "Timeout", "DeregisterCriticalServiceAfter" }) json.WriteString(span, "0s");
+        json.WriteString("HTTP", "");
+        json.WriteNull("Header");
+        json.WriteString("Method", "");
+        json.WriteString("Body", "");
+        json.WriteBoolean("TLSSkipVerify", false);
+        json.WriteString("TCP", "");
+        json.WriteEndObject();
+        Indices(json, 0, 0);
         json.WriteEndObject();
     }
 
@@ -118,8 +151,30 @@ internal static class CatalogJson
         json.WriteString("Node", node.Name);
         json.WriteString("Address", node.Address);
         json.WriteString("Datacenter", Datacenter);
-        EndpointJson.Map(json, "TaggedAddresses", node.TaggedAddresses);
-        EndpointJson.Map(json, meta, node.Meta);
+        MapOrNull(json, "TaggedAddresses", node.TaggedAddresses);
+        MapOrNull(json, meta, node.Meta);
+    }
+
+    private static void MapOrNull(Utf8JsonWriter json, string name, EquatableMap map)
+    {
+        if (map.Count == 0) json.WriteNull(name);
+        else EndpointJson.Map(json, name, map);
+    }
+
+    /// <summary>Where the address is a number, as an agent adds them to what is registered with it.</summary>
+    private static void TaggedAddresses(Utf8JsonWriter json, string name, CatalogInstance service)
+    {
+        if (!IPAddress.TryParse(service.Address, out var address)) return;
+        var family = address.AddressFamily == AddressFamily.InterNetworkV6 ? "ipv6" : "ipv4";
+        json.WriteStartObject(name);
+        foreach (var network in new[] { "lan", "wan" })
+        {
+            json.WriteStartObject($"{network}_{family}");
+            json.WriteString("Address", service.Address);
+            json.WriteNumber("Port", service.Port);
+            json.WriteEndObject();
+        }
+        json.WriteEndObject();
     }
 
     private static void Weights(Utf8JsonWriter json, string name, CatalogInstance service)

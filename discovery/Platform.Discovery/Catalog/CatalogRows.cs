@@ -7,14 +7,22 @@ using Platform.Model;
 namespace Platform.Discovery.Catalog;
 
 /// <summary>A node of the catalog. Indices are the endpoint table's revisions, as this node saw them.</summary>
-public sealed record CatalogNode(string Id, string Name, string Address, EquatableMap Meta, bool Alive, long CreateIndex, long ModifyIndex)
+/// <param name="Alive">Null: it was registered, and nobody knows but by its checks.</param>
+public sealed record CatalogNode(string Id, string Name, string Address, EquatableMap Meta, bool? Alive, long CreateIndex, long ModifyIndex)
 {
+    /// <summary>Checks that were registered for the node as a whole.</summary>
+    public EquatableArray<CatalogCheck> Registered { get; init; }
+
     public const string ClusterMeta = "platform-cluster";
+
+    /// <summary>Those a registered node came with; one of ours has them by what its address is.</summary>
+    public EquatableMap RegisteredAddresses { get; init; } = EquatableMap.Empty;
 
     public EquatableMap TaggedAddresses
     {
         get
         {
+            if (Alive is null) return RegisteredAddresses;
             var family = IPAddress.TryParse(Address, out var parsed) && parsed.AddressFamily == AddressFamily.InterNetworkV6 ? "ipv6" : "ipv4";
             return EquatableMap.From([new("lan", Address), new($"lan_{family}", Address), new("wan", Address), new($"wan_{family}", Address)]);
         }
@@ -30,9 +38,11 @@ public sealed record CatalogNode(string Id, string Name, string Address, Equatab
         return new Guid(hash[..16], bigEndian: true).ToString("D");
     }
 
-    public CatalogCheck Health => new(
-        Name, "serfHealth", "Serf Health Status", Alive ? CheckStatus.Passing : CheckStatus.Critical,
-        "", Alive ? "Agent alive and reachable" : "Agent not live or unreachable", null, "", CreateIndex, ModifyIndex);
+    public IEnumerable<CatalogCheck> Checks => Alive is { } alive ? Registered.Prepend(Health(alive)) : Registered;
+
+    private CatalogCheck Health(bool alive) => new(
+        Name, "serfHealth", "Serf Health Status", alive ? CheckStatus.Passing : CheckStatus.Critical,
+        "", alive ? "Agent alive and reachable" : "Agent not live or unreachable", null, "", CreateIndex, ModifyIndex);
 }
 
 /// <summary>One service instance of the catalog: one port of one task.</summary>
@@ -58,12 +68,16 @@ public sealed record CatalogInstance
 
     public EquatableMap Meta => RegisteredMeta ?? (Task is var (endpoint, port) ? CatalogNames.Meta(endpoint, port) : EquatableMap.Empty);
 
-    public string Key => $"{Node}\0{Id}";
+    /// <summary>Registered with it or for it.</summary>
+    public EquatableArray<RegisteredCheck> RegisteredChecks { get; init; }
+
+    public string Key => Registry.KeyOf(Node, Id);
 
     public IEnumerable<CatalogCheck> Checks
     {
         get
         {
+            foreach (var check in RegisteredChecks) yield return CatalogCheck.Of(check, this);
             if (Task is var (endpoint, _))
                 yield return new CatalogCheck(
                     Node, $"service:{Id}", $"Service '{Name}' check", CheckStatus.Passing, "", $"Ready since {Timestamps.Text(endpoint.ReadyAt)}", this, "", CreateIndex, ModifyIndex);
@@ -80,6 +94,11 @@ public enum CheckStatus { Passing, Warning, Critical }
 public sealed record CatalogCheck(
     string Node, string CheckId, string Name, CheckStatus Status, string Notes, string Output, CatalogInstance? Service, string Type, long CreateIndex, long ModifyIndex)
 {
+    public static CatalogCheck Of(RegisteredCheck check, CatalogInstance? service) =>
+        new(check.Node, check.Id, check.Name, check.Status, check.Notes, check.Output, service, check.Definition.Word, check.CreateIndex, check.ModifyIndex);
+
+    public static CheckStatus? StatusOf(string text) => text switch { "passing" => CheckStatus.Passing, "warning" => CheckStatus.Warning, "critical" => CheckStatus.Critical, _ => null };
+
     public static string Text(CheckStatus status) => status switch
     {
         CheckStatus.Passing => "passing",

@@ -44,14 +44,6 @@ internal sealed record FilterMatch(string[] Selector, FilterComparison Compariso
             default: return null;
         }
     }
-
-    /// <summary>The words for yes and no that Go knows.</summary>
-    public static bool? BoolOf(string text) => text switch
-    {
-        "1" or "t" or "T" or "TRUE" or "true" or "True" => true,
-        "0" or "f" or "F" or "FALSE" or "false" or "False" => false,
-        _ => null,
-    };
 }
 
 /// <summary>

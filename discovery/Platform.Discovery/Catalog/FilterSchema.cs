@@ -80,7 +80,7 @@ internal sealed class FilterSchema<T>
             why = "";
             if (!rest.IsEmpty) return Stranger(match, out why);
             if (match.Comparison != FilterComparison.Equal) return Refuse(match, out why);
-            if (FilterMatch.BoolOf(match.Value) is { } flag) return x => Get(x) == flag != match.Negated;
+            if (GoWords.BoolOf(match.Value) is { } flag) return x => Get(x) == flag != match.Negated;
             why = $"Failed to coerce value \"{match.Value}\" for selector \"{string.Join('.', match.Selector)}\"";
             return null;
         }

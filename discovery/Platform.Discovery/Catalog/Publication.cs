@@ -60,7 +60,7 @@ public sealed class Publication
             foreach (var instance in tree.OnNode(node.Name))
                 on[instance.Id] = instances[instance] = before?._instances.GetValueOrDefault(instance) ?? Instance(cluster, instance);
             var name = NodePrefix + node.Name;
-            nodes[name] = new PublishedNode(name, CatalogNode.IdOf(cluster, name), node.Address, node.Alive ? CheckStatus.Passing : CheckStatus.Critical, on.ToImmutable());
+            nodes[name] = new PublishedNode(name, CatalogNode.IdOf(cluster, name), node.Address, node.Alive == false ? CheckStatus.Critical : CheckStatus.Passing, on.ToImmutable());
         }
         return new Publication(cluster, nodes.ToImmutable(), keys, instances);
     }
@@ -78,10 +78,10 @@ public sealed class Publication
 /// <summary>What the other Consul holds of ours, and the names that somebody else has taken.</summary>
 public sealed record Observation(
     ImmutableSortedDictionary<string, PublishedNode> Nodes, ImmutableHashSet<string> ForeignNodes, ImmutableHashSet<(string Node, string Id)> ForeignInstances,
-    ImmutableSortedDictionary<string, ImmutableArray<byte>> Keys, ImmutableHashSet<string> ForeignKeys)
+    ImmutableSortedDictionary<string, KvValue> Keys, ImmutableHashSet<string> ForeignKeys)
 {
     public static readonly Observation Nothing = new(
-        ImmutableSortedDictionary.Create<string, PublishedNode>(StringComparer.Ordinal), [], [], ImmutableSortedDictionary.Create<string, ImmutableArray<byte>>(StringComparer.Ordinal), []);
+        ImmutableSortedDictionary.Create<string, PublishedNode>(StringComparer.Ordinal), [], [], ImmutableSortedDictionary.Create<string, KvValue>(StringComparer.Ordinal), []);
 }
 
 /// <summary>One change of the other Consul.</summary>
@@ -95,8 +95,9 @@ public abstract record PublishStep
     public sealed record NodeCheckSet(string Node, CheckStatus Status) : PublishStep;
     public sealed record NodeCheckRemoved(string Node) : PublishStep;
     public sealed record InstanceSet(string Node, PublishedInstance Instance) : PublishStep;
-    public sealed record InstanceRemoved(string Node, string Id) : PublishStep;
-    public sealed record KeySet(string Key, ImmutableArray<byte> Value, bool Create) : PublishStep;
+    /// <param name="Name">Consul takes no removal in a transaction without it.</param>
+    public sealed record InstanceRemoved(string Node, string Id, string Name) : PublishStep;
+    public sealed record KeySet(string Key, KvValue Value, bool Create) : PublishStep;
     public sealed record KeyRemoved(string Key) : PublishStep;
 }
 
@@ -118,7 +119,7 @@ public static class Publishing
         foreach (var entry in wanted.Keys.Under(""))
             if (seen.ForeignKeys.Contains(entry.Key)) conflicts.Add($"key {entry.Key}");
             else if (!seen.Keys.TryGetValue(entry.Key, out var value)) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: true));
-            else if (value != entry.Value && !value.AsSpan().SequenceEqual(entry.Value.AsSpan())) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: false));
+            else if (value != entry.Value) steps.Add(new PublishStep.KeySet(entry.Key, entry.Value, Create: false));
         return new PublishPlan(steps.ToImmutable(), conflicts.ToImmutable());
     }
 
@@ -153,7 +154,7 @@ public static class Publishing
             steps.Add(new PublishStep.NodeRemoved(node.Name));
             return;
         }
-        foreach (var id in node.Instances.Keys) steps.Add(new PublishStep.InstanceRemoved(node.Name, id));
+        foreach (var gone in node.Instances.Values) steps.Add(new PublishStep.InstanceRemoved(node.Name, gone.Id, gone.Name));
         if (node.Status is not null) steps.Add(new PublishStep.NodeCheckRemoved(node.Name));
     }
 
@@ -163,7 +164,7 @@ public static class Publishing
         if (there is null || !there.SameNode(node)) steps.Add(new PublishStep.NodeSet(node, Create: there is null));
         if (there?.Status != node.Status) steps.Add(new PublishStep.NodeCheckSet(node.Name, node.Status!.Value));
         if (there is not null)
-            foreach (var id in there.Instances.Keys.Where(x => !node.Instances.ContainsKey(x))) steps.Add(new PublishStep.InstanceRemoved(node.Name, id));
+            foreach (var gone in there.Instances.Values.Where(x => !node.Instances.ContainsKey(x.Id))) steps.Add(new PublishStep.InstanceRemoved(node.Name, gone.Id, gone.Name));
         foreach (var instance in node.Instances.Values)
             if (seen.ForeignInstances.Contains((node.Name, instance.Id))) conflicts.Add($"service {instance.Id} on {node.Name}");
             else if (there?.Instances.GetValueOrDefault(instance.Id) != instance) steps.Add(new PublishStep.InstanceSet(node.Name, instance));

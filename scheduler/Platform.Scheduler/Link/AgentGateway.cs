@@ -35,7 +35,9 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         _secrets = secrets;
         _loop = loop;
         _logger = logger;
-        _term = loop.Current.State.Revision;
+        var state = loop.Current.State;
+        _term = state.Revision;
+        _store = new StoreFeed(state);
         loop.Published += OnPublished;
     }
 
@@ -152,6 +154,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private void OnPublished(Step step)
     {
+        _store.Take(step);
         lock (_sessionsLock)
             foreach (var node in step.DirtyNodes)
                 if (_sessions.TryGetValue(node, out var session))

@@ -13,10 +13,12 @@ internal sealed class RealConsul : IAsyncDisposable
     private static readonly Lazy<Task<string>> Binary = new(FetchAsync);
 
     private readonly string _home = Directory.CreateTempSubdirectory("platform-ft-consul-").FullName;
+    private readonly string _hcl;
     private Process? _process;
 
-    private RealConsul()
+    private RealConsul(string hcl)
     {
+        _hcl = hcl;
         var ports = Ports.FreeBlock(4).First;
         (HttpPort, ServerPort, SerfPort, DnsPort) = (ports, ports + 1, ports + 2, ports + 3);
         Http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{HttpPort}") };
@@ -31,11 +33,11 @@ internal sealed class RealConsul : IAsyncDisposable
     private string LogPath => Path.Combine(_home, "consul.log");
 
     /// <param name="hcl">More of Consul's configuration, such as <c>acl { enabled = true }</c>.</param>
-    /// <param name="token">Named where the ACLs ask for one to see the leader.</param>
+    /// <param name="token">Shown with every request of <see cref="Http"/>.</param>
     public static async Task<RealConsul> StartAsync(string hcl = "", string? token = null)
     {
         var binary = await Binary.Value;
-        var consul = new RealConsul();
+        var consul = new RealConsul(hcl);
         if (token is not null) consul.Http.DefaultRequestHeaders.Add("X-Consul-Token", token);
         try
         {
@@ -48,6 +50,22 @@ internal sealed class RealConsul : IAsyncDisposable
             await consul.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>SIGKILL; what it held in memory is gone.</summary>
+    public async Task KillAsync()
+    {
+        _process!.Kill();
+        await _process.WaitForExitAsync();
+        _process.Dispose();
+        _process = null;
+    }
+
+    /// <summary>On the same ports, and empty.</summary>
+    public async Task StartAgainAsync()
+    {
+        Launch(await Binary.Value, _hcl);
+        await LedAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -75,23 +93,20 @@ internal sealed class RealConsul : IAsyncDisposable
         _process = Process.Start(start) ?? throw new InvalidOperationException("/bin/sh did not start");
     }
 
-    /// <summary>Serving, and its own node is in the catalog: sessions bind to it.</summary>
-    private async Task LedAsync()
+    /// <summary>It leads, and its own node is in the catalog: sessions bind to it. By its log, which says so whatever its ACLs hide.</summary>
+    private Task LedAsync() => Eventually.HoldsAsync("real Consul leads and knows its own node", async () =>
     {
-        await Eventually.HoldsAsync("real Consul leads and knows its own node", async () =>
+        if (_process!.HasExited) throw new InvalidOperationException($"consul ended with {_process.ExitCode}:\n{await File.ReadAllTextAsync(LogPath)}");
+        if (!File.Exists(LogPath) || !(await File.ReadAllTextAsync(LogPath)).Contains("marking health alive", StringComparison.Ordinal)) return false;
+        try
         {
-            if (_process!.HasExited) throw new InvalidOperationException($"consul ended with {_process.ExitCode}:\n{await File.ReadAllTextAsync(LogPath)}");
-            try
-            {
-                using var answer = await Http.GetAsync(new Uri($"/v1/health/node/{NodeName}", UriKind.Relative));
-                return answer.IsSuccessStatusCode && (await answer.Content.ReadAsStringAsync()).Contains("serfHealth", StringComparison.Ordinal);
-            }
-            catch (HttpRequestException)
-            {
-                return false; // not listening yet
-            }
-        }, 60);
-    }
+            return (await Http.GetStringAsync("/v1/status/leader")).Contains(':', StringComparison.Ordinal);
+        }
+        catch (HttpRequestException)
+        {
+            return false; // not listening yet
+        }
+    }, 60);
 
     private static async Task<string> FetchAsync()
     {

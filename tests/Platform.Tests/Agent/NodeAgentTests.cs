@@ -42,7 +42,7 @@ public sealed class NodeAgentTests : IAsyncLifetime
         _agent = new NodeAgent(new NodeAgentOptions
         {
             NodeId = NodeId.Parse("n1"), DataDirectory = Path.Combine(_directory, "data"), Schedulers = [$"unix:{Path.Combine(_directory, "s")}"], Runtime = RuntimeChoice.Process,
-        }, _feed, _views, NullLoggerFactory.Instance, TimeProvider.System);
+        }, _feed, _views, new StoreReplica(TimeProvider.System), NullLoggerFactory.Instance, TimeProvider.System);
         await _agent.StartAsync(default);
         _running = _agent.RunAsync(_stopping.Token);
     }

@@ -18,7 +18,7 @@ public sealed class KvViewTests
         await using var door = await Door.OpenAsync(World.Assorted());
         using var response = await door.Client.GetAsync("/v1/kv/platform/apps/prod/eu/web");
         Assert.Equal("true", Assert.Single(response.Headers.GetValues("X-Consul-KnownLeader")));
-        Assert.Equal("12", Assert.Single(response.Headers.GetValues("X-Consul-LastContact")));
+        Assert.Equal("0", Assert.Single(response.Headers.GetValues("X-Consul-LastContact")));
         using var body = JsonDocument.Parse(await response.Content.ReadAsStreamAsync());
         var entry = Assert.Single(body.RootElement.EnumerateArray());
         Assert.Equal(["LockIndex", "Key", "Flags", "Value", "CreateIndex", "ModifyIndex"], entry.EnumerateObject().Select(x => x.Name));
@@ -83,7 +83,7 @@ public sealed class KvViewTests
         await door.ParkedAsync(1);
         door.World.Down("/nginx", 1);
         await door.World.ServedAsync(KvView.ViewName);
-        Assert.Equal(1, door.View.Parked.Count);
+        Assert.Equal(1, door.Answers.Parked);
         Assert.False(parked.IsCompleted);
 
         door.World.Up("/quiet", 20, "node-1", "10.0.0.1", null, World.At(0, 31020));
@@ -121,26 +121,34 @@ public sealed class KvViewTests
         Assert.True(watches.Watch("late", prefix: false).Ended);
     }
 
+    /// <summary>Nothing grows old.</summary>
+    private sealed class StoppedClock : TimeProvider
+    {
+        public override long GetTimestamp() => 1;
+    }
+
     private sealed class Door : IAsyncDisposable
     {
         private readonly CancellationTokenSource _stopping = new();
 
         public required World World { get; init; }
-        public required KvView View { get; init; }
+        public required ConsulDoor Answers { get; init; }
         public required WebApplication Web { get; init; }
         public required HttpClient Client { get; init; }
         private Task Running { get; set; } = Task.CompletedTask;
 
         public static async Task<Door> OpenAsync(World world, bool wait = true)
         {
-            var view = new KvView(world.Feed, world.Views, new KvOptions { Leader = () => new KvLeader("10.0.0.9:8300", TimeSpan.FromMilliseconds(12)) }, NullLoggerFactory.Instance);
+            var store = new StoreReplica(new StoppedClock());
+            var view = new KvView(world.Feed, world.Views, store);
+            var answers = new ConsulDoor(view, store, new KvOptions { Leader = () => new KvLeader("10.0.0.9:8300") }, NullLoggerFactory.Instance);
             var builder = WebApplication.CreateSlimBuilder();
             builder.Logging.ClearProviders();
             builder.WebHost.ConfigureKestrel(x => x.Listen(IPAddress.Loopback, 0));
             var web = builder.Build();
-            web.Run(view.AddTo(new ConsulDoor(view.Options)).AnswerAsync);
+            web.Run(answers.AnswerAsync);
             await web.StartAsync();
-            var door = new Door { World = world, View = view, Web = web, Client = new HttpClient { BaseAddress = new Uri(web.Urls.Single()) } };
+            var door = new Door { World = world, Answers = answers, Web = web, Client = new HttpClient { BaseAddress = new Uri(web.Urls.Single()) } };
             door.Running = view.RunAsync(door._stopping.Token);
             if (wait) await world.ServedAsync(KvView.ViewName);
             return door;
@@ -149,7 +157,7 @@ public sealed class KvViewTests
         public async Task ParkedAsync(int count)
         {
             using var patience = new CancellationTokenSource(Suite.Patience);
-            while (View.Parked.Count != count) await Task.Delay(1, patience.Token);
+            while (Answers.Parked != count) await Task.Delay(1, patience.Token);
         }
 
         public async Task<string> RawAsync(string target)

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using Platform.Discovery;
 using Platform.Model;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
@@ -61,6 +62,7 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.EventUnsubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
         new SchedulerEvent.SecretStored("prod/db", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
         new SchedulerEvent.SecretRemoved("prod/db") { At = At },
+        new SchedulerEvent.Stored(new StoreEvent.KeysChanged([new KvChange.Set("app/colour", new KvValue([1, 2, 3]), 42, null, 0)])) { At = At },
         new SchedulerEvent.AuthorityFounded("-----BEGIN CERTIFICATE-----", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
         new SchedulerEvent.JoinTokenMade("0a1b2c3d", "00ff", At.AddHours(1)) { At = At },
         new SchedulerEvent.NodeAdmitted(Node, "11ee", "0a1b2c3d") { At = At },
