@@ -18,9 +18,7 @@ internal static class ConsulShape
         switch (node)
         {
             case JsonArray array:
-                // An agent lists an instance's checks in any order.
-                return new JsonArray([.. array.Where(x => !IsConsul(x)).OrderBy(x => x is JsonObject o && !o.ContainsKey("Service") ? o["CheckID"]?.GetValue<string>() : null, StringComparer.Ordinal)
-                    .Select(x => Mask(x?.DeepClone(), anyType))]);
+                return new JsonArray([.. array.Where(x => !IsConsul(x)).OrderBy(PlaceOf, StringComparer.Ordinal).Select(x => Mask(x?.DeepClone(), anyType))]);
             case JsonObject o:
                 var masked = new JsonObject();
                 foreach (var (name, value) in o)
@@ -33,6 +31,11 @@ internal static class ConsulShape
                 return node?.DeepClone();
         }
     }
+
+    /// <summary>An agent lists its instances and their checks in any order; everything else has one.</summary>
+    private static string? PlaceOf(JsonNode? node) => node is not JsonObject o ? null
+        : o.ContainsKey("AggregatedStatus") ? o["Service"]?["ID"]?.GetValue<string>()
+        : o["CheckID"]?.GetValue<string>();
 
     private static bool IsConsul(JsonNode? node) => node is JsonObject o && o["Service"] is JsonValue name && name.GetValue<string>() == "consul";
 }
