@@ -38,6 +38,7 @@ needs_docker() { wants functional || wants quickstart; }
 
 prepare() {
   title "Preparing"
+  if wants unit; then ensure_packages bind9=named || stop_here "The unit tests compare our DNS with BIND's."; fi
   if needs_docker; then
     ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load openssl=openssl \
       nodejs=node npm=npm busybox-static=busybox haproxy=haproxy dnsmasq-base=dnsmasq postgresql=/usr/bin/pg_lsclusters patroni=/usr/bin/patroni \

@@ -28,7 +28,6 @@ public readonly record struct DnsAnswer(
 public static class DnsAnswers
 {
     private const ushort ClassInternet = 1;
-    private const ushort ClassAny = 255;
 
     /// <summary>RFC 8482: ANY is answered with one small record, since the full set only serves amplification.</summary>
     private static readonly ImmutableArray<DnsRecord> Any = [DnsRecord.HostInfo("RFC8482", "", DnsZone.InstanceTtlSeconds)];
@@ -39,7 +38,7 @@ public static class DnsAnswers
     /// <param name="turn">A counter; each value begins the answer at another record, which spreads clients that take the first.</param>
     public static DnsAnswer Of(DnsZone zone, ReadOnlySpan<char> name, ushort type, ushort @class, uint turn)
     {
-        if (@class is not (ClassInternet or ClassAny)) return DnsAnswer.Refused;
+        if (@class != ClassInternet) return DnsAnswer.Refused;
         if ((DnsType)type is DnsType.AXFR or DnsType.IXFR) return DnsAnswer.Refused; // those allowed to are served elsewhere
         if (zone.CutOf(name) is not { } cut) return DnsAnswer.Refused;
         if (zone.Find(name) is not { } node) return new DnsAnswer(DnsRcode.NXDomain, true, Authority: cut.Authority, ApexLength: cut.ApexLength);

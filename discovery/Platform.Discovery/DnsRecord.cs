@@ -125,8 +125,13 @@ public sealed class DnsNode
 
     public ImmutableArray<ImmutableArray<DnsRecord>> Sets { get; }
 
-    /// <summary>A node of records that are all of one type.</summary>
-    public static DnsNode Of(IReadOnlyCollection<DnsRecord> set) => set.Count == 0 ? Empty : new([[.. set]]);
+    /// <summary>A node of records that are all of one type, each once: one number may be a TCP and a UDP port.</summary>
+    public static DnsNode Of(IReadOnlyCollection<DnsRecord> set) => set.Count switch
+    {
+        0 => Empty,
+        1 => new([[.. set]]),
+        _ => new([[.. set.Distinct(DataComparer.Instance)]]),
+    };
 
     /// <summary>A node of addresses of either kind, each once.</summary>
     public static DnsNode Addresses(IEnumerable<DnsRecord> addresses)

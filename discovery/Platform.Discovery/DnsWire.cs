@@ -174,6 +174,8 @@ public static class DnsWire
         for (var i = 0; i < targets.Length; i++)
         {
             if (answer[i].Target is not { } name || zone.Find(name) is not { } target) continue;
+            // Ports of one instance stand together, but for the turn, which may cut between them.
+            if (i > 0 && (name == answer[i - 1].Target || name == answer[0].Target)) continue;
             foreach (var set in target.Sets)
             {
                 if (set[0].Type is not (DnsType.A or DnsType.AAAA)) continue;

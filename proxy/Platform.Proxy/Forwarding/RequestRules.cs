@@ -80,7 +80,11 @@ internal static class RequestRules
                 if (value.AsSpan().ContainsAny(ForbiddenInValue)) return HeaderValue;
             if (IsEdgeOnly(name)) (dropped ??= []).Add(name);
         }
-        if (connection is not null) AddNamedBy(connection, ref dropped);
+        if (connection is not null)
+        {
+            if (connection.AsSpan().ContainsAny(ForbiddenInValue)) return HeaderValue; // Kestrel keeps its own reading of it
+            AddNamedBy(connection, ref dropped);
+        }
         if (dropped is not null)
             foreach (var name in dropped) headers.Remove(name);
         return null;

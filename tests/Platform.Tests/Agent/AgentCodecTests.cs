@@ -108,6 +108,8 @@ public sealed class AgentCodecTests
             new EndpointChange.ServiceRemoved(AppId.Parse("/a")),
             new EndpointChange.EndpointSet(new Endpoint { Instance = Id, App = AppId.Parse("/a"), Version = new AppVersion(At), Node = NodeId.Parse("n"), Address = "1.2.3.4", ReadyAt = At, Ports = [new EndpointPort(0, 31000, 80, 10000, "tcp", "http")] }),
             new EndpointChange.EndpointRemoved(AppId.Parse("/a"), Id),
+            new EndpointChange.StartingSet(new Endpoint { Instance = Id, App = AppId.Parse("/a"), Version = new AppVersion(At), Node = NodeId.Parse("n"), Address = "1.2.3.4", ReadyAt = At, Ports = [] }),
+            new EndpointChange.StartingRemoved(AppId.Parse("/a"), Id),
             new EndpointChange.NodeSet(new NodeAddress(NodeId.Parse("n"), "1.2.3.4")),
             new EndpointChange.NodeRemoved(NodeId.Parse("n")),
         ];

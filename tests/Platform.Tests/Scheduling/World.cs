@@ -27,6 +27,7 @@ internal sealed class World
     }
 
     public DateTimeOffset Now { get; set; } = Start;
+    public SchedulerSettings Settings => _settings;
     public ClusterState State => _brain.State;
     public Brain Brain => _brain;
     public IReadOnlyList<SchedulerEvent> Log => _log;
