@@ -18,6 +18,7 @@ public sealed class AbdicationTests
         }.WithCheck(new JsonObject { ["protocol"] = "HTTP", ["path"] = "/index.html", ["portIndex"] = 0 }));
         var port = (await platform.Api.ReadyAsync("/stays")).ServicePorts[0];
         using var calling = new CancellationTokenSource();
+        await Eventually.HoldsAsync("the proxy knows of it", () => AnswersAsync(port)); // it hears of it a moment after the scheduler
         var calls = CallAsync(port, calling.Token);
         // A change that cannot end: it must be there afterwards, unfinished.
         (await platform.Api.PostAsync("/v2/apps", new JsonObject { ["id"] = "/stuck", ["cmd"] = "sleep 1", ["cpus"] = 1000 })).Must(HttpStatusCode.Created);
@@ -41,6 +42,20 @@ public sealed class AbdicationTests
         (await platform.Api.PutAsync("/v2/apps/stays", new JsonObject { ["instances"] = 2 })).Must(HttpStatusCode.OK);
         await Eventually.HoldsAsync("it is scaled as ever", async () => (await platform.Api.AppAsync("/stays")).Running == 2);
         Assert.Equal(0, await platform.TerminateAsync());
+    }
+
+    private static async Task<bool> AnswersAsync(int port)
+    {
+        using var http = new HttpClient();
+        try
+        {
+            using var answer = await http.GetAsync(PlatformUnderTest.ServicePort(port, "/index.html"));
+            return answer.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
     }
 
     /// <summary>One call after the other through the proxy; the first that fails ends it.</summary>

@@ -46,6 +46,17 @@ internal sealed class PlatformProcess(string role, string directory, IReadOnlyDi
         _process = null;
     }
 
+    /// <summary>SIGTERM, and the exit code.</summary>
+    public async Task<int> TerminateAsync()
+    {
+        var process = _process ?? throw new InvalidOperationException("not running");
+        (await Command.RunAsync("kill", "-TERM", $"{process.Id}")).Must("kill");
+        using var deadline = new CancellationTokenSource(ReadyWithin);
+        await process.WaitForExitAsync(deadline.Token);
+        _process = null;
+        return process.ExitCode;
+    }
+
     public string Log(long from = 0)
     {
         if (!File.Exists(LogPath)) return "";
