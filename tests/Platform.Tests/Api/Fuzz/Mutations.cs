@@ -40,10 +40,13 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
     {
         var tree = good.Copy();
         var isWhole = chance.Hits(0.15);
-        for (var left = isWhole ? 0 : 1 + chance.Below(chance.Hits(0.2) ? 8 : 2); left > 0; left--) Change(tree);
+        for (var left = isWhole ? 0 : 1 + chance.Below(chance.Hits(0.2) ? 8 : 2); left > 0 && tree.Length < LengthMax; left--) Change(tree);
         var bytes = Encoding.UTF8.GetBytes(tree.ToString());
         return chance.Hits(0.15) ? Damage(bytes) : bytes;
     }
+
+    /// <summary>Beyond what any door takes, so that refusals are drawn too; more would ask the test machine and not the door.</summary>
+    private const int LengthMax = 6 << 20;
 
     private void Change(JsonTree tree)
     {
@@ -73,6 +76,7 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
         var item = chance.Of(node.Items);
         var times = chance.Hits(0.02) ? 1100 : chance.Hits(0.1) ? 40 + chance.Below(300) : 1;
         if (item.Value.All().Count > 20) times = 1;
+        times = Math.Clamp(times, 1, 1 + (LengthMax / (1 + item.Value.Length)));
         for (var i = 0; i < times; i++) node.Items.Add((item.Key is not null && times > 1 ? $"{item.Key}{i}" : item.Key, item.Value.Copy()));
         if (chance.Hits(0.5)) node.Items[^1].Value.Become(Any(OddScalars));
     }
