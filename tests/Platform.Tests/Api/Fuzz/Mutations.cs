@@ -36,6 +36,9 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
         "scheduling", "secret", "logger", "level", "uri", "extract", "cache", "external", "provider", "size", "ID", "Id", "",
     ];
 
+    /// <summary>What is longer is repeated once only: a long text a thousand times over is more than there is memory, and tells nothing that a megabyte does not.</summary>
+    private const int RepeatedMax = 10_000;
+
     public byte[] Apply(JsonTree good)
     {
         var tree = good.Copy();
@@ -72,7 +75,7 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
     {
         var item = chance.Of(node.Items);
         var times = chance.Hits(0.02) ? 1100 : chance.Hits(0.1) ? 40 + chance.Below(300) : 1;
-        if (item.Value.All().Count > 20) times = 1;
+        if (item.Value.All().Count > 20 || item.Value.ToString().Length > RepeatedMax) times = 1;
         for (var i = 0; i < times; i++) node.Items.Add((item.Key is not null && times > 1 ? $"{item.Key}{i}" : item.Key, item.Value.Copy()));
         if (chance.Hits(0.5)) node.Items[^1].Value.Become(Any(OddScalars));
     }
