@@ -45,9 +45,6 @@ internal sealed class JsonTree
         return all;
     }
 
-    /// <summary>Roughly, of its text.</summary>
-    public int Length => Spelling?.Length ?? Items.Sum(x => (x.Key?.Length ?? 0) + x.Value.Length + 4);
-
     public override string ToString()
     {
         var text = new StringBuilder();

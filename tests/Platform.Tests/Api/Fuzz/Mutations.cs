@@ -36,17 +36,17 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
         "scheduling", "secret", "logger", "level", "uri", "extract", "cache", "external", "provider", "size", "ID", "Id", "",
     ];
 
+    /// <summary>What is longer is repeated once only: a long text a thousand times over is more than there is memory, and tells nothing that a megabyte does not.</summary>
+    private const int RepeatedMax = 10_000;
+
     public byte[] Apply(JsonTree good)
     {
         var tree = good.Copy();
         var isWhole = chance.Hits(0.15);
-        for (var left = isWhole ? 0 : 1 + chance.Below(chance.Hits(0.2) ? 8 : 2); left > 0 && tree.Length < LengthMax; left--) Change(tree);
+        for (var left = isWhole ? 0 : 1 + chance.Below(chance.Hits(0.2) ? 8 : 2); left > 0; left--) Change(tree);
         var bytes = Encoding.UTF8.GetBytes(tree.ToString());
         return chance.Hits(0.15) ? Damage(bytes) : bytes;
     }
-
-    /// <summary>Beyond what any door takes, so that refusals are drawn too; more would ask the test machine and not the door.</summary>
-    private const int LengthMax = 6 << 20;
 
     private void Change(JsonTree tree)
     {
@@ -75,8 +75,7 @@ internal sealed class Mutations(Chance chance, IReadOnlyList<JsonTree> donors)
     {
         var item = chance.Of(node.Items);
         var times = chance.Hits(0.02) ? 1100 : chance.Hits(0.1) ? 40 + chance.Below(300) : 1;
-        if (item.Value.All().Count > 20) times = 1;
-        times = Math.Clamp(times, 1, 1 + (LengthMax / (1 + item.Value.Length)));
+        if (item.Value.All().Count > 20 || item.Value.ToString().Length > RepeatedMax) times = 1;
         for (var i = 0; i < times; i++) node.Items.Add((item.Key is not null && times > 1 ? $"{item.Key}{i}" : item.Key, item.Value.Copy()));
         if (chance.Hits(0.5)) node.Items[^1].Value.Become(Any(OddScalars));
     }
