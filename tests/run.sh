@@ -8,6 +8,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . tests/lib/docker.sh
 . tests/lib/platform.sh
+. tests/lib/consul.sh
 
 PARTS=("$@")
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(unit functional simulation quickstart)
@@ -41,6 +42,7 @@ prepare() {
       python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py || stop_here "The tests need these commands."
     ensure_docker || stop_here "The tests need a Docker engine."
     make_demo_image && build_demo_image platform-tests/app || stop_here "The test images could not be made."
+    ensure_consul >/dev/null || stop_here "The tests compare with a real Consul."
   fi
   if ! dotnet build Platform.sln -c Release --nologo -v quiet >"$RESULTS/build.log" 2>&1; then
     grep -E 'error|warning' "$RESULTS/build.log" | sort -u | head -n 40 >&2

@@ -1,14 +1,27 @@
 using System.Globalization;
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Platform.Model;
 
 namespace Platform.Agent;
 
 /// <summary>What the machine has.</summary>
-internal static class Machine
+public static class Machine
 {
     public static Resources Measure(string dataDirectory) => new(Environment.ProcessorCount, MemoryMib(), DiskMib(dataDirectory));
+
+    /// <summary>What it is, by the names that constraints may use.</summary>
+    public static Dictionary<string, string> Attributes() => new(StringComparer.Ordinal)
+    {
+        ["os"] = OperatingSystem.IsLinux() ? "linux" : Environment.OSVersion.Platform.ToString().ToLowerInvariant(),
+        ["arch"] = RuntimeInformation.OSArchitecture switch { Architecture.X64 => "amd64", Architecture.Arm64 => "arm64", var other => other.ToString().ToLowerInvariant() },
+        ["cores"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
+    };
+
+    public static bool HasAddress(IPAddress address) => IPAddress.IsLoopback(address)
+        || NetworkInterface.GetAllNetworkInterfaces().SelectMany(x => x.GetIPProperties().UnicastAddresses).Any(x => x.Address.Equals(address));
 
     /// <summary>The address this machine shows towards a scheduler; a UDP connect sends nothing, it only asks the routing table.</summary>
     public static string? AddressTowards(string scheduler)

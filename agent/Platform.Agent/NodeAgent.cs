@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using System.Text.Json;
 using System.Threading.Channels;
 using Docker.DotNet;
@@ -59,7 +60,8 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         (_options, _feed, _time, _loggers) = (options, feed, time, loggers);
         _log = loggers.CreateLogger<NodeAgent>();
         _fetcher = new ArtifactFetcher(options.Fetch, Path.Combine(Path.GetFullPath(options.DataDirectory), "fetch-cache"), time);
-        _link = new SchedulerLink(this, options.Schedulers.Items, options.Token, _bootId, feed, views, time, loggers.CreateLogger<SchedulerLink>());
+        _link = new SchedulerLink(this, options.Schedulers.Items, options.Credentials, _bootId, feed, views, time, loggers.CreateLogger<SchedulerLink>());
+        views.Silence = () => Silence;
     }
 
     /// <summary>After <see cref="StartAsync"/>.</summary>
@@ -77,6 +79,12 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
 
     public bool Linked => _link.Connected;
 
+    /// <summary>Where the scheduler that leads has its REST door, as this node reaches it; null while it is not known.</summary>
+    public IPEndPoint? SchedulerApi { get; private set; }
+
+    /// <summary>A scheduler was heard: <see cref="SchedulerApi"/> may be another.</summary>
+    public event Action? Welcomed;
+
     private string MemoryFile => Path.Combine(_options.DataDirectory, "agent", "desired.json");
     private string TableFile => Path.Combine(_options.DataDirectory, "agent", "endpoints.json");
     private LocalVolumes Volumes => new(Path.Combine(Path.GetFullPath(_options.DataDirectory), "volumes"));
@@ -87,7 +95,11 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
     {
         Directory.CreateDirectory(Path.Combine(_options.DataDirectory, "agent"));
         if (ReadFile<AgentMemory>(MemoryFile) is { } memory) _memory = memory;
-        if (ReadFile<EndpointUpdate>(TableFile) is { Complete: true } table) _feed.Apply(table);
+        if (ReadFile<EndpointUpdate>(TableFile) is { Complete: true } table)
+        {
+            _feed.Apply(table);
+            _link.LastHeardAt = new DateTimeOffset(File.GetLastWriteTimeUtc(TableFile), TimeSpan.Zero);
+        }
         if (_options.ClusterId is { } given && _memory.ClusterId is null) _memory = _memory with { ClusterId = given };
 
         var bridgeBefore = DurableFile.Read(BridgeFile) is { } bytes ? System.Text.Encoding.UTF8.GetString(bytes) : null;
@@ -99,14 +111,39 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         {
             Id = _options.NodeId,
             Address = _options.NodeAddress ?? BridgeGateway ?? _options.Schedulers.Select(Machine.AddressTowards).FirstOrDefault(x => x is not null) ?? "127.0.0.1",
-            Total = _options.Resources ?? Machine.Measure(_options.DataDirectory),
+            Total = Offered(_options.Resources ?? Machine.Measure(_options.DataDirectory), _options.Reserved),
+            Reserved = _options.Reserved,
+            Version = _options.Version,
             TaskPortMin = _options.TaskPortMin,
             TaskPortMax = _options.TaskPortMax,
-            Attributes = _options.Attributes,
+            Attributes = EquatableMap.From(await AttributesAsync(stopping).ConfigureAwait(false)),
             Runtimes = [.. _docker is null ? [] : (string[])["docker"], .. _options.Runtime == RuntimeChoice.Docker ? [] : (string[])["process"]],
         };
         LogStarted(_options.NodeId.Name, NodeAddress, string.Join('+', _description.Runtimes));
     }
+
+    /// <summary>What constraints may name: what the machine is, and what was said of it.</summary>
+    private async Task<Dictionary<string, string>> AttributesAsync(CancellationToken stopping)
+    {
+        var found = Machine.Attributes();
+        if (_docker is not null && await DockerVersionAsync(_docker, stopping).ConfigureAwait(false) is { } version) found["docker"] = version;
+        foreach (var (name, value) in _options.Attributes) found[name] = value;
+        return found;
+    }
+
+    private static async Task<string?> DockerVersionAsync(DockerClient docker, CancellationToken stopping)
+    {
+        try
+        {
+            return (await docker.System.GetVersionAsync(stopping).WaitAsync(DockerTimeout, stopping).ConfigureAwait(false)).Version;
+        }
+        catch (Exception e) when (!stopping.IsCancellationRequested && e is DockerApiException or HttpRequestException or IOException or TimeoutException or System.Net.Sockets.SocketException or OperationCanceledException)
+        {
+            return null; // the engine is away just now; without it there is nothing to say of it
+        }
+    }
+
+    private static Resources Offered(Resources all, Resources reserved) => new(Math.Max(0, all.Cpus - reserved.Cpus), Math.Max(0, all.MemMib - reserved.MemMib), all.DiskMib);
 
     /// <summary>Until <paramref name="stopping"/>; then it lets actions that began end, and leaves the tasks alone.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -114,7 +151,7 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
         _stopping = stopping;
         if (_memory.ClusterId is { } cluster) Enter(cluster, stopping);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token));
+        var loops = Task.WhenAll(_link.RunAsync(ended.Token), KeepTableAsync(ended.Token), KeepContactAsync(ended.Token));
         var first = await Task.WhenAny(loops, _broken.Task).ConfigureAwait(false);
         await ended.CancelAsync().ConfigureAwait(false);
         await loops.ConfigureAwait(false);
@@ -178,6 +215,8 @@ public sealed partial class NodeAgent : ILinkOwner, IAsyncDisposable
                 LogDeposed(welcome.Term, _memory.Term);
                 return false;
             }
+            SchedulerApi = IPEndPoint.TryParse(welcome.Api, out var api) ? api : null;
+            Welcomed?.Invoke();
             if (_membership is not null) return true;
             if (_memory.ClusterId is null)
             {

@@ -1,3 +1,4 @@
+using Platform.Agent.Joining;
 using Platform.Model;
 
 namespace Platform.Agent;
@@ -45,6 +46,12 @@ public sealed record NodeAgentOptions
 
     public FetchOptions Fetch { get; init; } = new();
 
-    /// <summary>Shown to the scheduler as a bearer token.</summary>
-    public string? Token { get; init; }
+    /// <summary>By what it is known to schedulers on other machines; null for this machine's own, and where there are no certificates.</summary>
+    public NodeCredentials? Credentials { get; init; }
+
+    /// <summary>Of the program.</summary>
+    public string? Version { get; init; }
+
+    /// <summary>What of the machine is not for tasks.</summary>
+    public Resources Reserved { get; init; }
 }

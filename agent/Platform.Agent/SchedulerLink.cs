@@ -1,9 +1,10 @@
-using System.Net.Http.Headers;
+using System.Net.Security;
 using System.Net.Sockets;
 using Docker.DotNet;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
+using Platform.Agent.Joining;
 using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Protocol;
@@ -37,11 +38,13 @@ internal interface ILinkOwner
 /// changes nothing on the node. Reports are conflated: between two sends only the latest of each instance is kept, so a slow peer costs nothing.
 /// </summary>
 internal sealed partial class SchedulerLink(
-    ILinkOwner owner, IReadOnlyList<string> addresses, string? token, string bootId, EndpointFeed feed, NodeViews views, TimeProvider time, ILogger log) : IDisposable
+    ILinkOwner owner, IReadOnlyList<string> addresses, NodeCredentials? credentials, string bootId, EndpointFeed feed, NodeViews views, TimeProvider time, ILogger log) : IDisposable
 {
     public static readonly TimeSpan ReportIntervalMin = TimeSpan.FromMilliseconds(100);
     public static readonly TimeSpan WelcomeTimeout = TimeSpan.FromSeconds(10);
     private const int MessageBytesMax = 64 << 20;
+    private static readonly TimeSpan RenewalTimeout = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan RenewalPauseMax = TimeSpan.FromHours(1);
 
     private readonly Lock _mailbox = new();
     private readonly HashSet<InstanceId> _changed = [];
@@ -50,9 +53,13 @@ internal sealed partial class SchedulerLink(
     private ulong _sequence;
     private bool _wantsWholeTable;
     private Dictionary<AppId, AppTraffic> _toldTraffic = [];
+    private long _reportIntervalTicks;
 
     /// <summary>Whether a scheduler listens now; for the node's own health page.</summary>
     public bool Connected { get; private set; }
+
+    /// <summary>When the last link ended, or what an earlier life remembers of it; null: no scheduler was ever heard.</summary>
+    public DateTimeOffset? LastHeardAt { get; set; }
 
     /// <summary>The latest truth, and whose reports in it are news.</summary>
     public void Publish(NodeState state, IEnumerable<InstanceId> changed)
@@ -86,8 +93,11 @@ internal sealed partial class SchedulerLink(
             }
             catch (Exception e) when (stopping.IsCancellationRequested && e is RpcException or IOException or HttpRequestException or SocketException or OperationCanceledException)
             {
+                if (Connected) LastHeardAt = time.GetUtcNow();
+                Connected = false;
                 return;
             }
+            if (Connected) LastHeardAt = time.GetUtcNow();
             Connected = false;
             if (!stopping.IsCancellationRequested) await backoff.WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
@@ -95,11 +105,10 @@ internal sealed partial class SchedulerLink(
 
     private async Task ConverseAsync(string address, Backoff backoff, CancellationToken stopping)
     {
-        using var channel = ChannelTo(address);
+        using var channel = ChannelTo(address, credentials?.Tls(time));
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var headers = new Metadata();
-        if (token is not null) headers.Add("authorization", new AuthenticationHeaderValue("Bearer", token).ToString());
-        using var call = new Wire.SchedulerLink.SchedulerLinkClient(channel).Connect(headers, cancellationToken: ended.Token);
+        var client = new Wire.SchedulerLink.SchedulerLinkClient(channel);
+        using var call = client.Connect(cancellationToken: ended.Token);
         var cursor = _wantsWholeTable ? EndpointCursor.Start : feed.Current.Cursor;
         _wantsWholeTable = false;
         await call.RequestStream.WriteAsync(AgentCodec.Encode(new AgentHello(owner.Description, owner.ClusterId, bootId, AgentCodec.ProtocolVersion, cursor)), ended.Token).ConfigureAwait(false);
@@ -111,7 +120,9 @@ internal sealed partial class SchedulerLink(
         LogConnected(address, welcome.ClusterId, welcome.Term);
 
         _toldTraffic = [];
-        var sending = SendAsync(call.RequestStream, welcome.ReportInterval, ended.Token);
+        SetInterval(welcome.ReportInterval);
+        var sending = SendAsync(call.RequestStream, ended.Token);
+        var renewing = address.StartsWith("https:", StringComparison.Ordinal) && credentials is not null ? RenewAsync(client, credentials, ended.Token) : Task.CompletedTask;
         try
         {
             await ReceiveAsync(call.ResponseStream, welcome.Term, sending, ended.Token).ConfigureAwait(false);
@@ -120,8 +131,35 @@ internal sealed partial class SchedulerLink(
         {
             await ended.CancelAsync().ConfigureAwait(false);
             await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await renewing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
+
+    /// <summary>The certificate is made new at half of its life, over the link it opened; the next link is opened with it.</summary>
+    private async Task RenewAsync(Wire.SchedulerLink.SchedulerLinkClient client, NodeCredentials own, CancellationToken ended)
+    {
+        while (true)
+        {
+            for (var left = own.RenewAt - time.GetUtcNow(); left > TimeSpan.Zero; left = own.RenewAt - time.GetUtcNow())
+                await Task.Delay(left < RenewalPauseMax ? left : RenewalPauseMax, time, ended).ConfigureAwait(false);
+            try
+            {
+                using var call = client.RenewAsync(own.RenewRequest(owner.Description.Id), deadline: time.GetUtcNow().UtcDateTime + RenewalTimeout, cancellationToken: ended);
+                own.Renewed(await call.ConfigureAwait(false));
+                LogRenewed(own.ExpiresAt);
+            }
+            catch (Exception e) when (!ended.IsCancellationRequested && e is RpcException or IOException or System.Security.Cryptography.CryptographicException)
+            {
+                LogNotRenewed(own.ExpiresAt, e is RpcException rpc ? rpc.Status.Detail : e.Message);
+                var pause = (own.ExpiresAt - own.RenewAt) / 10; // so it is tried several times before it is too late
+                await Task.Delay(pause < RenewalPauseMax ? pause : RenewalPauseMax, time, ended).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private TimeSpan Interval => TimeSpan.FromTicks(Volatile.Read(ref _reportIntervalTicks));
+
+    private void SetInterval(TimeSpan interval) => Volatile.Write(ref _reportIntervalTicks, (interval < ReportIntervalMin ? ReportIntervalMin : interval).Ticks);
 
     /// <summary>Null: it said goodbye instead.</summary>
     private async Task<SchedulerWelcome?> WelcomeAsync(IAsyncStreamReader<Wire.ToAgent> incoming, CancellationTokenSource ended)
@@ -156,6 +194,9 @@ internal sealed partial class SchedulerLink(
                     _wantsWholeTable = true;
                     LogTableGap(feed.Current.Revision);
                     return;
+                case Wire.ToAgent.KindOneofCase.Pace:
+                    SetInterval(AgentCodec.Decode(incoming.Current.Pace));
+                    break;
                 case Wire.ToAgent.KindOneofCase.Goodbye:
                     LogGoodbye(incoming.Current.Goodbye.Reason);
                     return;
@@ -164,17 +205,16 @@ internal sealed partial class SchedulerLink(
     }
 
     /// <summary>The stream's one writer: everything at first and each interval, changes at once.</summary>
-    private async Task SendAsync(IClientStreamWriter<Wire.FromAgent> outgoing, TimeSpan interval, CancellationToken ended)
+    private async Task SendAsync(IClientStreamWriter<Wire.FromAgent> outgoing, CancellationToken ended)
     {
         await Task.Yield();
-        if (interval < ReportIntervalMin) interval = ReportIntervalMin;
         var watching = WatchViewsAsync(ended);
         var wholeAt = time.GetTimestamp();
-        for (var whole = true; ; whole = time.GetElapsedTime(wholeAt) >= interval)
+        for (var whole = true; ; whole = time.GetElapsedTime(wholeAt) >= Interval)
         {
             if (whole) wholeAt = time.GetTimestamp();
             await outgoing.WriteAsync(AgentCodec.Encode(NextReport(whole)), ended).ConfigureAwait(false);
-            var rest = interval - time.GetElapsedTime(wholeAt);
+            var rest = Interval - time.GetElapsedTime(wholeAt);
             using var waiting = CancellationTokenSource.CreateLinkedTokenSource(ended);
             await Task.WhenAny(_mail.WaitAsync(waiting.Token), Task.Delay(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, time, waiting.Token)).ConfigureAwait(false);
             await waiting.CancelAsync().ConfigureAwait(false);
@@ -193,10 +233,13 @@ internal sealed partial class SchedulerLink(
             _changed.Clear();
             return new AgentReport(++_sequence, whole && state.Complete, instances, seen.ServedByAll, seen.Draining, state.DesiredRevision)
             {
-                Wiped = state.Wiped, Traffic = NewTraffic(),
+                Wiped = state.Wiped, Traffic = NewTraffic(), Views = Views(seen),
             };
         }
     }
+
+    private EquatableArray<ViewServed> Views(NodeViews.State seen) =>
+        seen.Served.Select(x => new ViewServed(x.Key, x.Value.Revision, views.SinceServed(seen, x.Key))).ToEquatableArray();
 
     private EquatableArray<AppTraffic> NewTraffic()
     {
@@ -228,7 +271,7 @@ internal sealed partial class SchedulerLink(
         }
     }
 
-    private static GrpcChannel ChannelTo(string address)
+    internal static GrpcChannel ChannelTo(string address, SslClientAuthenticationOptions? tls)
     {
         var transport = new SocketsHttpHandler
         {
@@ -238,6 +281,7 @@ internal sealed partial class SchedulerLink(
             KeepAlivePingTimeout = TimeSpan.FromSeconds(5),
             ConnectTimeout = TimeSpan.FromSeconds(5),
         };
+        if (tls is not null) transport.SslOptions = tls;
         var target = address;
         if (address.StartsWith("unix:", StringComparison.Ordinal))
         {
@@ -275,6 +319,12 @@ internal sealed partial class SchedulerLink(
 
     [LoggerMessage(4303, LogLevel.Warning, "The scheduler closed the link: {Reason}")]
     private partial void LogGoodbye(string reason);
+
+    [LoggerMessage(4305, LogLevel.Information, "The node's certificate is renewed, until {ExpiresAt}")]
+    private partial void LogRenewed(DateTimeOffset expiresAt);
+
+    [LoggerMessage(4306, LogLevel.Warning, "The node's certificate, good until {ExpiresAt}, is not renewed yet: {Why}. Trying again")]
+    private partial void LogNotRenewed(DateTimeOffset expiresAt, string why);
 
     [LoggerMessage(4304, LogLevel.Warning, "The endpoint table at revision {Revision} has a gap; asking for a complete one")]
     private partial void LogTableGap(long revision);

@@ -15,6 +15,8 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
 {
     public const string ViewName = "dns";
 
+    private static readonly TimeSpan SilenceLook = TimeSpan.FromSeconds(1);
+
     private readonly EndpointFeed _feed;
     private readonly NodeViews _views;
     private readonly DnsOptions _options;
@@ -24,6 +26,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _changing = new();
     private readonly string _apex;
+    private readonly TimeProvider _time;
     private ImmutableArray<(DnsUdpDoor Udp, DnsTcpDoor Tcp)> _doors = [];
     private DnsSchedulers _schedulers;
     private volatile DnsZone? _zone;
@@ -41,7 +44,8 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         _logger = loggers.CreateLogger<DnsServerHost>();
         _apex = DnsZone.ApexOf(options.Domain);
         _schedulers = options.Schedulers;
-        _forwarder = new DnsForwarder(options, IsOurs, time ?? TimeProvider.System, loggers.CreateLogger<DnsForwarder>());
+        _time = time ?? TimeProvider.System;
+        _forwarder = new DnsForwarder(options, IsOurs, _time, loggers.CreateLogger<DnsForwarder>());
         views.Expect(ViewName);
     }
 
@@ -82,7 +86,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     {
         lock (_changing)
         {
-            _schedulers = schedulers;
+            _schedulers = schedulers with { SilentSeconds = _schedulers.SilentSeconds };
             Refresh();
         }
     }
@@ -90,6 +94,7 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
     /// <summary>Follows the table until told to stop, then closes the doors.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
+        var telling = TellSilenceAsync(stopping);
         try
         {
             await foreach (var update in _feed.WatchAsync(EndpointCursor.Start, stopping).ConfigureAwait(false))
@@ -101,6 +106,23 @@ public sealed partial class DnsServerHost : IDnsFront, IDisposable
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
             Dispose();
+        }
+        await telling.ConfigureAwait(false);
+    }
+
+    /// <summary>While a scheduler is heard this is a look each second and nothing more.</summary>
+    private async Task TellSilenceAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            var silent = (long?)_views.Silence()?.TotalSeconds;
+            lock (_changing)
+                if (silent != _schedulers.SilentSeconds)
+                {
+                    _schedulers = _schedulers with { SilentSeconds = silent };
+                    Refresh();
+                }
+            await Task.Delay(SilenceLook, _time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -1,9 +1,6 @@
 using System.Globalization;
 using System.Text;
-using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
-using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
 using Platform.Model;
 
@@ -25,32 +22,31 @@ public sealed record KvOptions
 /// The KV door: Consul's HTTP shape over the published tree (<see cref="KvTree"/>), read-only. A parked query costs one entry in a table
 /// and one timer, and is woken only by a change below its own prefix.
 /// </summary>
-public sealed partial class KvView
+public sealed class KvView
 {
     public const string ViewName = "kv";
-    private static readonly string[] Reads = ["GET", "HEAD"];
 
     private readonly EndpointFeed _feed;
     private readonly NodeViews _views;
     private readonly KvOptions _options;
-    private readonly TimeProvider _time;
-    private readonly ILogger _logger;
+    private readonly ParkedQueries _parked;
+    private ConsulDoor _door;
     private readonly KvWatches _watches = new();
     private volatile KvTree _tree = KvTree.Empty;
-    private int _parked;
 
     public KvView(EndpointFeed feed, NodeViews views, KvOptions options, ILoggerFactory loggers, TimeProvider? time = null)
     {
         _feed = feed;
         _views = views;
         _options = options;
-        _time = time ?? TimeProvider.System;
-        _logger = loggers.CreateLogger<KvView>();
+        _parked = new ParkedQueries(options.ParkedMax, loggers.CreateLogger<KvView>(), time ?? TimeProvider.System);
+        _door = new ConsulDoor(options);
         views.Expect(ViewName);
     }
 
+    public KvOptions Options => _options;
     public KvTree Tree => _tree;
-    public int Parked => Volatile.Read(ref _parked);
+    public ParkedQueries Parked => _parked;
 
     /// <summary>Follows the table until told to stop.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -76,45 +72,37 @@ public sealed partial class KvView
         }
     }
 
-    /// <summary>Every request under /v1 of the KV door's own listener.</summary>
-    public void MapKv(IEndpointRouteBuilder routes) => routes.Map("/v1/{**rest}", AnswerAsync);
-
-    /// <summary>One request. It is read from the raw target: the framework would undo dot segments and leave <c>%2F</c>, Consul does neither.</summary>
-    public async Task AnswerAsync(HttpContext context)
+    /// <summary>The rows of the door that this view answers.</summary>
+    public ConsulDoor AddTo(ConsulDoor door)
     {
-        var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
-        if (KvAnswers.KeyOf(target) is { } key)
-        {
-            await KvAsync(context, key).ConfigureAwait(false);
-            return;
-        }
-        var path = KvAnswers.PathOf(target).ToString();
-        if (path == "/v1/status/leader" && Reads.Contains(context.Request.Method)) await LeaderAsync(context).ConfigureAwait(false);
-        else await TextAsync(context, 404, $"{path} is not served here; this node publishes its endpoints read-only under /v1/kv/{KvTree.Root}").ConfigureAwait(false);
+        _door = door;
+        return door.Add("*", "/v1/kv", KvAsync).Add("*", "/v1/kv/", KvAsync).Add(ConsulDoor.Reads, "/v1/status/leader", LeaderAsync);
     }
 
-    private async Task KvAsync(HttpContext context, string key)
+    private async Task KvAsync(ConsulCall call)
     {
-        if (!Reads.Contains(context.Request.Method))
+        var (context, key) = (call.Http, KvAnswers.KeyOf(call.Target)!);
+        if (context.Request.Method is not ("GET" or "HEAD"))
         {
-            await TextAsync(context, 403, $"the tree is read-only: it shows what runs, and {context.Request.Method} cannot change that; deploy through the REST API").ConfigureAwait(false);
+            context.Response.Headers.Allow = ConsulDoor.Reads;
+            await call.TextAsync(403, $"the tree is read-only: it shows what runs, and {context.Request.Method} cannot change that; deploy through the REST API").ConfigureAwait(false);
             return;
         }
         if (Parse(context.Request.Query, key, out var why) is not { } query)
         {
-            await TextAsync(context, 400, why).ConfigureAwait(false);
+            await call.TextAsync(400, why).ConfigureAwait(false);
             return;
         }
         if (_tree.Snapshot.Revision == 0)
         {
             // An empty tree would be a lie: this node has not heard yet what runs.
-            await TextAsync(context, 500, "No cluster leader").ConfigureAwait(false);
+            await call.TextAsync(500, "No cluster leader").ConfigureAwait(false);
             return;
         }
         if (!await WaitAsync(query, context.RequestAborted).ConfigureAwait(false))
         {
             context.Response.Headers.RetryAfter = "5";
-            await TextAsync(context, 503, $"{_options.ParkedMax} queries wait here already").ConfigureAwait(false);
+            await call.TextAsync(503, $"{_options.ParkedMax} queries wait here already").ConfigureAwait(false);
             return;
         }
         await WriteAsync(context, KvAnswers.Of(_tree, query)).ConfigureAwait(false);
@@ -143,40 +131,18 @@ public sealed partial class KvView
     {
         if (query.AfterIndex == 0) return true;
         var epoch = _tree.Snapshot.Cursor.Epoch;
-        if (KvAnswers.Index(_tree, query) > query.AfterIndex) return true;
-        if (Interlocked.Increment(ref _parked) > _options.ParkedMax)
-        {
-            Interlocked.Decrement(ref _parked);
-            TooManyParked(_options.ParkedMax);
-            return false;
-        }
-        try
-        {
-            // Up to a sixteenth more, so that clients that began together do not all come back together.
-            var deadline = _time.GetTimestamp();
-            var wait = query.Wait + (query.Wait / 16 * Random.Shared.NextDouble());
-            while (true)
-            {
-                using var watch = _watches.Watch(query.Key, query.IsPrefix); // before the look, so that a change in between wakes us
-                var tree = _tree;
-                if (tree.Snapshot.Cursor.Epoch != epoch || KvAnswers.Index(tree, query) > query.AfterIndex) return true;
-                var left = wait - _time.GetElapsedTime(deadline);
-                if (left <= TimeSpan.Zero || watch.Ended) return true;
-                await watch.Changed.WaitAsync(left, _time, aborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                if (aborted.IsCancellationRequested) return true;
-            }
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _parked);
-        }
+        return await _parked.WaitAsync(
+            query.Wait,
+            () => _tree is var tree && (tree.Snapshot.Cursor.Epoch != epoch || KvAnswers.Index(tree, query) > query.AfterIndex),
+            () => _watches.Watch(query.Key, query.IsPrefix),
+            aborted).ConfigureAwait(false) == Parking.Over;
     }
 
     private async Task WriteAsync(HttpContext context, KvAnswer answer)
     {
         var response = context.Response;
         response.StatusCode = answer.Status;
-        ReadHeaders(response.Headers);
+        _door.ReadHeaders(response.Headers);
         response.Headers["X-Consul-Index"] = answer.Index.ToString(CultureInfo.InvariantCulture);
         if (answer.Status != 200)
         {
@@ -194,32 +160,12 @@ public sealed partial class KvView
         await response.Body.WriteAsync(answer.Body, context.RequestAborted).ConfigureAwait(false);
     }
 
-    private async Task LeaderAsync(HttpContext context)
+    private async Task LeaderAsync(ConsulCall call)
     {
-        ReadHeaders(context.Response.Headers);
-        context.Response.ContentType = "application/json";
+        _door.ReadHeaders(call.Http.Response.Headers);
         var address = _options.Leader()?.Address ?? "";
-        await context.Response.WriteAsync($"\"{System.Text.Json.JsonEncodedText.Encode(address)}\"", context.RequestAborted).ConfigureAwait(false);
+        await call.JsonAsync(Encoding.UTF8.GetBytes($"\"{System.Text.Json.JsonEncodedText.Encode(address)}\"")).ConfigureAwait(false);
     }
-
-    /// <summary>On every read: Go clients refuse an answer without them.</summary>
-    private void ReadHeaders(IHeaderDictionary headers)
-    {
-        var leader = _options.Leader();
-        headers["X-Consul-KnownLeader"] = leader is null ? "false" : "true";
-        headers["X-Consul-LastContact"] = ((long)(leader?.LastContact.TotalMilliseconds ?? 0)).ToString(CultureInfo.InvariantCulture);
-    }
-
-    private static async Task TextAsync(HttpContext context, int status, string text)
-    {
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "text/plain; charset=utf-8";
-        if (status == 403) context.Response.Headers.Allow = "GET, HEAD";
-        await context.Response.Body.WriteAsync(Encoding.UTF8.GetBytes(text), context.RequestAborted).ConfigureAwait(false);
-    }
-
-    [LoggerMessage(5301, LogLevel.Warning, "Turned a blocking KV query away: {Limit} are parked")]
-    private partial void TooManyParked(int limit);
 }
 
 /// <summary>Who waits for which key or prefix. A change wakes those whose text the changed key is, or begins with, and nobody else.</summary>

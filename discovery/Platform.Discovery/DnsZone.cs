@@ -9,6 +9,9 @@ namespace Platform.Discovery;
 public sealed record DnsSchedulers(IPAddress? Leader, EquatableArray<IPAddress> All, int Port)
 {
     public static readonly DnsSchedulers None = new(null, default, 0);
+
+    /// <summary>For how long this node has heard none of them; null: it never did.</summary>
+    public long? SilentSeconds { get; init; }
 }
 
 /// <summary>
@@ -136,6 +139,9 @@ public sealed class DnsZone
 
         // A prober learns from it which revision this server answers from.
         names.Add(($"revision.{domains.Apps}", DnsNode.Of([DnsRecord.Text(InstanceTtlSeconds, cursor.Revision.ToString(CultureInfo.InvariantCulture), cursor.Epoch)])));
+        // And how old its knowledge may be.
+        if (schedulers.SilentSeconds is { } silent)
+            names.Add(($"age.{domains.Apps}", DnsNode.Of([DnsRecord.Text(InstanceTtlSeconds, silent.ToString(CultureInfo.InvariantCulture))])));
         return names.ToImmutable();
     }
 }

@@ -8,15 +8,7 @@ namespace Platform.Discovery;
 public static class EndpointFileSet
 {
     /// <summary>One app with its ready instances: <c>apps/shop_web.json</c>.</summary>
-    public static byte[] App(ServiceEntry entry) => EndpointJson.Render(json =>
-    {
-        json.WriteStartObject();
-        EndpointJson.ServiceMembers(json, entry.Service);
-        json.WriteStartArray("endpoints");
-        foreach (var endpoint in entry.Endpoints.Values) EndpointJson.Endpoint(json, endpoint);
-        json.WriteEndArray();
-        json.WriteEndObject();
-    }, indented: true);
+    public static byte[] App(ServiceEntry entry) => EndpointJson.Render(json => EndpointJson.Entry(json, entry), indented: true);
 
     /// <summary>No two apps share one: an app id has no underscore.</summary>
     public static string AppFileName(AppId app) => $"{app.Underscored}.json";

@@ -6,29 +6,40 @@ using Platform.Model;
 namespace Platform.Discovery;
 
 /// <summary>
-/// The JSON in which KV values and files tell of services and endpoints. It names no generation and no time of writing,
+/// The JSON in which KV values, files and the watch tell of services and endpoints. It names no generation and no time of writing,
 /// so that equal facts are equal bytes and nobody reloads for nothing.
 /// </summary>
-internal static class EndpointJson
+public static class EndpointJson
 {
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonWriterOptions Indented = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, NewLine = "\n" };
 
-    public static byte[] Render(Action<Utf8JsonWriter> write, bool indented = false)
+    internal static byte[] Render(Action<Utf8JsonWriter> write, bool indented = false)
     {
         var buffer = new ArrayBufferWriter<byte>(512);
         using (var json = new Utf8JsonWriter(buffer, indented ? Indented : Compact)) write(json);
         return [.. buffer.WrittenSpan];
     }
 
-    public static void Service(Utf8JsonWriter json, Service service)
+    internal static void Service(Utf8JsonWriter json, Service service)
     {
         json.WriteStartObject();
         ServiceMembers(json, service);
         json.WriteEndObject();
     }
 
-    public static void ServiceMembers(Utf8JsonWriter json, Service service)
+    /// <summary>A service with its ready instances.</summary>
+    public static void Entry(Utf8JsonWriter json, ServiceEntry entry)
+    {
+        json.WriteStartObject();
+        ServiceMembers(json, entry.Service);
+        json.WriteStartArray("endpoints");
+        foreach (var endpoint in entry.Endpoints.Values) Endpoint(json, endpoint);
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    internal static void ServiceMembers(Utf8JsonWriter json, Service service)
     {
         json.WriteString("app", service.App.Path);
         json.WriteString("version", service.Version.ToString());
@@ -48,7 +59,7 @@ internal static class EndpointJson
     }
 
     /// <summary>Every port says where it is reached: the node's address for a published one, else the container's.</summary>
-    public static void Endpoint(Utf8JsonWriter json, Endpoint endpoint)
+    internal static void Endpoint(Utf8JsonWriter json, Endpoint endpoint)
     {
         json.WriteStartObject();
         json.WriteString("id", endpoint.Instance.Text);
@@ -76,12 +87,12 @@ internal static class EndpointJson
     }
 
     /// <summary>Null for a port that cannot be reached from anywhere: neither published nor in a container with an address.</summary>
-    public static (string Address, int Port)? Reach(Endpoint endpoint, EndpointPort port) =>
+    internal static (string Address, int Port)? Reach(Endpoint endpoint, EndpointPort port) =>
         port.HostPort > 0 ? (endpoint.Address, port.HostPort)
         : endpoint.ContainerAddress is { } container && port.ContainerPort is > 0 and var inside ? (container, inside)
         : null;
 
-    public static void Map(Utf8JsonWriter json, string name, EquatableMap map)
+    internal static void Map(Utf8JsonWriter json, string name, EquatableMap map)
     {
         json.WriteStartObject(name);
         foreach (var (key, value) in map) json.WriteString(key, value);

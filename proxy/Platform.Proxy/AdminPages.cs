@@ -136,9 +136,23 @@ public static class AdminPages
             json.WriteStartObject(view);
             json.WriteString("epoch", cursor.Epoch);
             json.WriteNumber("revision", cursor.Revision);
+            json.WriteNumber("forSeconds", Math.Round(proxy.Views.SinceServed(state, view).TotalSeconds, 3));
             json.WriteEndObject();
         }
         json.WriteEndObject();
+        // How old all of that may be: what changed since a scheduler was last heard is not known here.
+        if (proxy.Views.Silence() is { } silence) json.WriteNumber("schedulerSilentSeconds", Math.Round(silence.TotalSeconds, 3));
+        else json.WriteNull("schedulerSilentSeconds");
+        json.WriteStartArray("problems");
+        foreach (var ((view, what), why) in state.Problems)
+        {
+            json.WriteStartObject();
+            json.WriteString("view", view);
+            json.WriteString("what", what);
+            json.WriteString("why", why);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteStartArray("draining");
         foreach (var instance in state.Draining) json.WriteStringValue(instance.Text);
         json.WriteEndArray();

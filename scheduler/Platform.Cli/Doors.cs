@@ -15,10 +15,10 @@ internal static class Doors
     /// </summary>
     public static void Check(UpOptions options)
     {
-        var refusals = new (string Flag, IPEndPoint Door, bool Udp)[]
-            {
-                ("api", options.Api, false), ("dns", options.Dns, true), ("kv", options.Kv, false), ("edge", options.Edge, false), ("admin", options.Admin, false),
-            }
+        (string Flag, IPEndPoint Door, bool Udp)[] ofScheduler = [("api", options.Api, false), .. options.Link is { } link ? [("link", link.EndPoint, false)] : Array.Empty<(string, IPEndPoint, bool)>()];
+        (string Flag, IPEndPoint Door, bool Udp)[] ofNode = [("dns", options.Dns, true), ("kv", options.Kv, false), ("edge", options.Edge, false), ("admin", options.Admin, false)];
+        var refusals = (options.Role.HasFlag(Roles.Scheduler) ? ofScheduler : [])
+            .Concat(options.Role.HasFlag(Roles.Node) ? ofNode : [])
             .Select(d => Reason(d.Door, d.Udp) is { } why ? Refused(d.Flag, d.Door, why).Message : null)
             .OfType<string>().ToList();
         if (refusals.Count > 0) throw new BadOptionException(string.Join('\n', refusals));

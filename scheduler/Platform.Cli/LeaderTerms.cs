@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
 using Platform.Scheduling;
@@ -19,6 +20,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
     private TaskCompletionSource _abdicated = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SchedulerHost? _current;
     private IPEndPoint _api = options.Api;
+    private LinkDoor? _link = options.Link;
 
     public string LinkSocket => linkSocket;
     public SchedulerHost Current => _current ?? throw new InvalidOperationException("no term has begun");
@@ -47,6 +49,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
         var host = new SchedulerHostOptions(options.Data, _api, linkSocket, rest)
         {
             ArtifactBytesMax = options.ArtifactBytesMax, SecretsKey = options.SecretsKey, ForbidPrivateFetch = options.FetchForbidPrivate,
+            Link = _link, NodeCertificateLifetime = options.NodeCertificateLifetime,
         };
         _current = await SchedulerHost.CreateAsync(host, loggers, TimeProvider.System, stopping).ConfigureAwait(false);
         return _current;
@@ -58,7 +61,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
         while (true)
         {
             using var term = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-            var leading = Current.Loop.RunAsync(term.Token);
+            var leading = LeadAsync(Current, term.Token);
             if (await Task.WhenAny(leading, _abdicated.Task).ConfigureAwait(false) == leading)
             {
                 await leading.ConfigureAwait(false);
@@ -70,6 +73,23 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
             await next.StartAsync(stopping).ConfigureAwait(false);
             Led(next.Loop.Current.State.Revision);
         }
+    }
+
+    /// <summary>The loop, and where there is another Consul to publish into, its one writer; either's end is the term's.</summary>
+    private async Task LeadAsync(SchedulerHost host, CancellationToken term)
+    {
+        if (options.Consul is not { } consul)
+        {
+            await host.Loop.RunAsync(term).ConfigureAwait(false);
+            return;
+        }
+        using var together = CancellationTokenSource.CreateLinkedTokenSource(term);
+        var publisher = new ConsulPublisher(consul, new PublisherPace(), loggers, TimeProvider.System);
+        Task[] parts = [host.Loop.RunAsync(together.Token), publisher.RunAsync(host.EndpointFeed, together.Token)];
+        var first = await Task.WhenAny(parts).ConfigureAwait(false);
+        await together.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(parts).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await first.ConfigureAwait(false);
     }
 
     /// <summary>Closes the doors of the term that runs, if one does; its loop must have ended.</summary>
@@ -89,6 +109,7 @@ internal sealed partial class LeaderTerms(UpOptions options, string linkSocket, 
     {
         Resigns();
         _api = Current.Api; // a free port stays the one that clients know
+        if (_link is not null && Current.Link is { } link) _link = _link with { EndPoint = link };
         using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(15));
         await Current.StopAsync(grace.Token).ConfigureAwait(false); // first the doors, so that what was asked is still decided
         await term.CancelAsync().ConfigureAwait(false);

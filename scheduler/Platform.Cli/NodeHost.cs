@@ -24,12 +24,14 @@ internal sealed partial class NodeHost : IAsyncDisposable
     private readonly NodeViews _views = new();
     private readonly DnsServerHost _dns;
     private readonly KvView _kv;
+    private readonly CatalogView _catalog;
+    private readonly ConsulPassage? _passage;
     private readonly EndpointFiles _files;
     private readonly EdgeProxy _proxy;
     private readonly WebApplication _web;
+    private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <param name="api">Where the scheduler's REST door is, once it is open: artifacts come from there too.</param>
-    public NodeHost(UpOptions options, string linkSocket, string clusterId, Func<IPEndPoint> api, ILoggerFactory loggers)
+    public NodeHost(UpOptions options, NodeLink link, ILoggerFactory loggers)
     {
         _options = options;
         _logger = loggers.CreateLogger<NodeHost>();
@@ -42,21 +44,36 @@ internal sealed partial class NodeHost : IAsyncDisposable
                 TaskPortMin = options.TaskPorts.Min,
                 TaskPortMax = options.TaskPorts.Max,
                 Runtime = options.Runtime,
-                Schedulers = [$"unix:{linkSocket}"],
-                ClusterId = clusterId,
-                Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => api().ToString() },
+                Schedulers = link.Schedulers,
+                ClusterId = link.ClusterId,
+                Credentials = link.Credentials,
+                Attributes = options.Attributes,
+                Reserved = options.Reserved,
+                Version = ProgramVersion.Text,
+                Fetch = new FetchOptions { ForbidPrivate = options.FetchForbidPrivate, CacheBytesMax = options.FetchCacheBytesMax, ArtifactStore = () => Agent?.SchedulerApi?.ToString() },
             },
             _feed, _views, loggers, TimeProvider.System);
         _dns = new DnsServerHost(_feed, _views, new DnsOptions { Domain = options.Domain }, loggers);
         _kv = new KvView(
-            _feed, _views, new KvOptions { Leader = () => Agent.Linked ? new KvLeader(options.Api.ToString(), TimeSpan.Zero) : null }, loggers);
+            _feed, _views, new KvOptions { Leader = () => Agent is { Linked: true, SchedulerApi: { } api } ? new KvLeader(api.ToString(), TimeSpan.Zero) : null }, loggers);
+        _catalog = new CatalogView(_feed, _views, new Platform.Discovery.Catalog.AgentIdentity(options.NodeName.Name, Server: true), _kv.Options, loggers);
+        _passage = options.Consul is { } elsewhere ? new ConsulPassage(elsewhere) : null;
         _files = new EndpointFiles(_feed, _views, Path.Combine(options.Data, "endpoints"), loggers);
         _proxy = new EdgeProxy(new EdgeProxyOptions { EdgeEndPoint = options.Edge, NodeAddress = options.NodeAddress, Domain = options.Domain }, _feed, _views, loggers);
         _web = Web(loggers);
+        Agent.Welcomed += () =>
+        {
+            _welcomed.TrySetResult();
+            if (Agent.SchedulerApi is { } api) NameScheduler(api);
+        };
     }
 
     public NodeAgent Agent { get; }
     public NodeViews Views => _views;
+
+    /// <summary>Completes when a scheduler was heard for the first time.</summary>
+    public Task Welcomed => _welcomed.Task;
+
     public EndpointFeed Endpoints => _feed;
 
     /// <summary>Every door as it really is, once started: name, address and what it speaks.</summary>
@@ -74,12 +91,14 @@ internal sealed partial class NodeHost : IAsyncDisposable
         };
         if (await _proxy.StartAsync(stopping).ConfigureAwait(false) is { } failure) throw Cli.Doors.Refused("edge", failure.EndPoint, failure.Reason);
         if (Agent.BridgeGateway is { } gateway) ServeContainers(IPAddress.Parse(gateway));
+        else _ = Agent.BridgeKnown.ContinueWith( // a node that joins for the first time has its bridge when it has been welcomed
+            known => { if (known.Result is { } late) ServeContainers(IPAddress.Parse(late)); }, stopping, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
         await _web.StartAsync(stopping).ConfigureAwait(false);
         var web = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToList();
         Doors =
         [
             ("dns", dns.ToString(), $"names under {_options.Domain}, everything else forwarded"),
-            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), "Consul's KV API on the published endpoints"),
+            ("kv", web[0].Replace("http://", "", StringComparison.Ordinal), _options.Consul is { } elsewhere ? $"leads to Consul at {elsewhere}" : "Consul's API: KV, catalog and health of the published endpoints"),
             ("edge", _proxy.EdgeEndPoint.ToString(), "HTTP by host name; service ports on the same address"),
             ("admin", web[1].Replace("http://", "", StringComparison.Ordinal), "health, routes, statistics, revisions"),
             ("files", Path.Combine(_options.Data, "endpoints"), "Prometheus targets and one JSON file per app"),
@@ -87,7 +106,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     }
 
     /// <summary>Names the scheduler in DNS. An API that listens on loopback only is nobody else's to reach, and has no name.</summary>
-    public void NameScheduler(IPEndPoint api)
+    private void NameScheduler(IPEndPoint api)
     {
         if (IPAddress.IsLoopback(api.Address)) return;
         var address = api.Address.Equals(IPAddress.Any) || api.Address.Equals(IPAddress.IPv6Any) ? IPAddress.Parse(Agent.NodeAddress) : api.Address;
@@ -100,7 +119,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         var loops = new[]
         {
-            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
+            Agent.RunAsync(together.Token), _dns.RunAsync(together.Token), _kv.RunAsync(together.Token), _catalog.RunAsync(together.Token), _files.RunAsync(together.Token), _proxy.RunAsync(together.Token),
         };
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
@@ -118,6 +137,7 @@ internal sealed partial class NodeHost : IAsyncDisposable
     {
         await _proxy.DisposeAsync().ConfigureAwait(false);
         _dns.Dispose();
+        _passage?.Dispose();
         await _web.DisposeAsync().ConfigureAwait(false);
         await Agent.DisposeAsync().ConfigureAwait(false);
     }
@@ -143,8 +163,9 @@ internal sealed partial class NodeHost : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
         var kvPort = new Lazy<int>(() => new Uri(web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port);
+        RequestDelegate consul = _passage is { } passage ? passage.AnswerAsync : _catalog.AddTo(_kv.AddTo(new ConsulDoor(_kv.Options))).AnswerAsync;
         // Two doors on one server: which one a request came in by decides what it can reach.
-        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(_kv.AnswerAsync));
+        web.UseWhen(context => context.Connection.LocalPort == kvPort.Value, kv => kv.Run(consul));
         web.UseRouting();
         web.MapAdmin(_proxy);
         return web;

@@ -1,13 +1,16 @@
-using System.Net;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
+using Platform.Agent.Joining;
+using Platform.Model;
 using Platform.Scheduler;
 
 namespace Platform.Cli;
 
-/// <summary>Everything on one machine in one process: the scheduler and the node, over the same link that would join them across machines.</summary>
+/// <summary>
+/// One process: a scheduler, a node, or both. Where it is both they speak over the same link that joins them across machines, and neither knows the difference.
+/// </summary>
 internal static class PlatformUp
 {
     public static async Task<int> RunAsync(UpOptions options, CancellationToken cancelled)
@@ -27,13 +30,14 @@ internal static class PlatformUp
         using var term = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
 
-        await using var terms = new LeaderTerms(options, LinkSocket(options.Data), levels, loggers);
-        var scheduler = await terms.BeginAsync(stop.Token).ConfigureAwait(false);
-        await using var node = new NodeHost(options, terms.LinkSocket, scheduler.ClusterId, () => terms.Current.Api, loggers);
-        await node.StartAsync(stop.Token).ConfigureAwait(false);
-        await scheduler.StartAsync(stop.Token).ConfigureAwait(false);
-        node.NameScheduler(scheduler.Api);
-        PrintDoors(scheduler.Api, node);
+        await using var terms = options.Role.HasFlag(Roles.Scheduler) ? new LeaderTerms(options, LinkSocket(options.Data), levels, loggers) : null;
+        if (terms is not null) await terms.BeginAsync(stop.Token).ConfigureAwait(false);
+        using var credentials = await CredentialsAsync(options, loggers, stop.Token).ConfigureAwait(false);
+        var link = terms is not null ? new NodeLink([$"unix:{terms.LinkSocket}"], terms.Current.ClusterId, null) : new NodeLink(options.Join, credentials?.Cluster, credentials);
+        await using var node = options.Role.HasFlag(Roles.Node) ? new NodeHost(options with { NodeAddress = NodeAddresses.Choose(options) }, link, loggers) : null;
+        if (node is not null) await node.StartAsync(stop.Token).ConfigureAwait(false);
+        if (terms is not null) await terms.Current.StartAsync(stop.Token).ConfigureAwait(false);
+        PrintDoors(terms?.Current, node);
         await RunAsync(options, terms, node, stop.Token).ConfigureAwait(false);
         return (int)ExitCode.Done;
 
@@ -44,36 +48,59 @@ internal static class PlatformUp
         }
     }
 
-    private static async Task RunAsync(UpOptions options, LeaderTerms terms, NodeHost node, CancellationToken stopping)
+    /// <summary>What this node joined with, or joins with now; null where no certificates are asked for.</summary>
+    private static async Task<NodeCredentials?> CredentialsAsync(UpOptions options, ILoggerFactory loggers, CancellationToken stopping)
+    {
+        if (options.Role != Roles.Node || options.Join.Items.All(a => a.StartsWith("http:", StringComparison.Ordinal))) return null;
+        var directory = Path.Combine(options.Data, "agent");
+        if (NodeCredentials.Load(directory, options.NodeName, options.Token, TimeProvider.System.GetUtcNow()) is { } kept) return kept;
+        if (options.Token is not { } token)
+            throw new BadOptionException($"--token: node {options.NodeName} has not joined yet, or too long ago. 'platform node token', asked of a scheduler, makes a token");
+        var secured = options.Join.Where(a => a.StartsWith("https:", StringComparison.Ordinal)).ToList();
+        return await new ClusterJoin(secured, token, options.NodeName, directory, TimeProvider.System, loggers.CreateLogger<ClusterJoin>()).JoinAsync(stopping).ConfigureAwait(false);
+    }
+
+    private static async Task RunAsync(UpOptions options, LeaderTerms? terms, NodeHost? node, CancellationToken stopping)
     {
         using var together = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var loops = new[] { terms.RunAsync(together.Token), node.RunAsync(together.Token) };
-        var ready = SayWhenReadyAsync(options, terms.Current, node, together.Token);
+        var loops = new[] { terms?.RunAsync(together.Token), node?.RunAsync(together.Token) }.OfType<Task>().ToArray();
+        var ready = SayWhenReadyAsync(options, terms?.Current, node, together.Token);
         var first = await Task.WhenAny(loops).ConfigureAwait(false);
         await together.CancelAsync().ConfigureAwait(false);
         await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await ready.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
         using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(15));
-        if (options.StopTasksOnExit) await node.Agent.StopAllTasksAsync(grace.Token).ConfigureAwait(false);
-        await node.StopAsync(grace.Token).ConfigureAwait(false);
-        await terms.StopAsync(keepSnapshot: !first.IsFaulted, grace.Token).ConfigureAwait(false);
+        if (options.StopTasksOnExit && node is not null) await node.Agent.StopAllTasksAsync(grace.Token).ConfigureAwait(false);
+        if (node is not null) await node.StopAsync(grace.Token).ConfigureAwait(false);
+        if (terms is not null) await terms.StopAsync(keepSnapshot: !first.IsFaulted, grace.Token).ConfigureAwait(false);
         if (first.IsFaulted) await first.ConfigureAwait(false); // a loop that died ends the program, with its reason
     }
 
-    /// <summary>Ready: this node has joined, and every view serves the table as the log has it.</summary>
-    private static async Task SayWhenReadyAsync(UpOptions options, SchedulerHost scheduler, NodeHost node, CancellationToken stopping)
+    /// <summary>Ready: this node has joined, and every view serves the cluster's table; where it is its own scheduler's, as the log has it.</summary>
+    private static async Task SayWhenReadyAsync(UpOptions options, SchedulerHost? scheduler, NodeHost? node, CancellationToken stopping)
     {
-        bool Joined() => scheduler.Loop.Current.State.Nodes.TryGetValue(options.NodeName, out var n) && n.LostAt is null;
+        if (node is null)
+        {
+            Console.WriteLine($"ready   scheduler, cluster {scheduler!.ClusterId}, data in {options.Data}");
+            return;
+        }
+        await node.Welcomed.WaitAsync(stopping).ConfigureAwait(false);
+        bool Joined() => scheduler is null || scheduler.Loop.Current.State.Nodes.TryGetValue(options.NodeName, out var n) && n.LostAt is null;
+        bool Serves(EndpointCursor cursor) => cursor.Epoch == node.Agent.ClusterId && cursor.Revision >= (scheduler?.Endpoints.Revision ?? 0);
         var views = node.Views.Current;
-        while (!Joined() || views.Served.Values.Any(c => c.Epoch != scheduler.ClusterId || c.Revision < scheduler.Endpoints.Revision))
+        while (!Joined() || !views.Served.Values.All(Serves))
             views = await node.Views.ChangedAsync(views, stopping).ConfigureAwait(false);
-        Console.WriteLine($"ready   node {options.NodeName} at {node.Agent.NodeAddress}, cluster {scheduler.ClusterId}, data in {options.Data}");
+        Console.WriteLine($"ready   node {options.NodeName} at {node.Agent.NodeAddress}, cluster {node.Agent.ClusterId}, data in {options.Data}");
     }
 
-    private static void PrintDoors(IPEndPoint api, NodeHost node)
+    private static void PrintDoors(SchedulerHost? scheduler, NodeHost? node)
     {
-        foreach (var (name, address, speaks) in node.Doors.Prepend(("api", $"http://{api}", "REST API and event stream")))
+        List<(string Name, string Address, string Speaks)> doors = [];
+        if (scheduler is not null) doors.Add(("api", $"http://{scheduler.Api}", "REST API and event stream"));
+        if (scheduler?.Link is { } link) doors.Add(("link", link.ToString(), "nodes on other machines: platform node --join"));
+        if (node is not null) doors.AddRange(node.Doors);
+        foreach (var (name, address, speaks) in doors)
             Console.WriteLine($"{name,-7} {address,-28} {speaks}");
     }
 

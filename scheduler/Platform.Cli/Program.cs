@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Platform.Agent.Joining;
 using Platform.Cli;
 using Platform.Proxy;
 using Platform.Scheduler.Secrets;
@@ -9,7 +10,9 @@ using Platform.Scheduling;
 EdgeProxy.HardenRuntime();
 var root = new RootCommand("Platform: runs containers on a set of machines and makes each findable the moment it is healthy")
 {
-    UpCommand.Make(PlatformUp.RunAsync),
+    UpCommand.Make("up", "Run everything on this machine: scheduler, agent, discovery and edge proxy", Roles.Up, PlatformUp.RunAsync),
+    UpCommand.Make("scheduler", "Run the scheduler alone; nodes on other machines join it", Roles.Scheduler, PlatformUp.RunAsync),
+    NodeCommand.Make(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
@@ -24,10 +27,11 @@ try
 }
 catch (Exception e)
 {
-    await Console.Error.WriteLineAsync(e is BadOptionException or SecretsKeyException or LogUnreadableException or LogOvertakenException or InvariantBrokenException ? $"platform: {e.Message}" : $"platform: {e}");
+    await Console.Error.WriteLineAsync(e is BadOptionException or SecretsKeyException or LogUnreadableException or LogOvertakenException or InvariantBrokenException or JoinRefusedException ? $"platform: {e.Message}" : $"platform: {e}");
     return (int)(e switch
     {
         BadOptionException or SecretsKeyException or InvalidDataException or JsonException => ExitCode.BadOption,
+        JoinRefusedException => ExitCode.JoinRefused,
         LogUnreadableException => ExitCode.LogUnreadable,
         LogOvertakenException => ExitCode.LeadershipLost,
         InvariantBrokenException => ExitCode.InvariantBroken,

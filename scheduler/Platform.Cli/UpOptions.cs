@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using Platform.Agent;
 using Platform.Discovery;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Scheduler.Api;
 
@@ -16,14 +17,15 @@ public enum ExitCode
     LeadershipLost = 21,
     InvariantBroken = 22,
     BadOption = 23,
+    JoinRefused = 24,
     Usage = 64,
 }
 
 /// <summary>An option that cannot be: the sentence names the flag.</summary>
 public sealed class BadOptionException(string message) : Exception(message);
 
-/// <summary>Everything <c>platform up</c> is told, parsed once.</summary>
-public sealed record UpOptions
+/// <summary>Everything <c>platform up</c>, <c>platform scheduler</c> or <c>platform node</c> is told, parsed once.</summary>
+public sealed partial record UpOptions
 {
     public required string Data { get; init; }
     public required IPEndPoint Api { get; init; }
@@ -57,6 +59,9 @@ public sealed record UpOptions
     /// <summary>Doors that ask nobody for a password may be opened beyond loopback.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Somebody else's Consul to publish into; the KV door then leads there.</summary>
+    public ConsulAddress? Consul { get; init; }
+
     /// <summary>Asked for at the REST door; null = nobody is asked.</summary>
     public HttpCredentials? HttpCredentials { get; init; }
 
@@ -68,7 +73,7 @@ public sealed record UpOptions
     public EquatableMap Shown { get; init; } = EquatableMap.Empty;
 
     /// <param name="text">The value of a flag by its name without dashes; null where nothing was said anywhere.</param>
-    public static UpOptions Parse(Func<string, string?> text)
+    public static UpOptions Parse(Func<string, string?> text, Roles role = Roles.Up)
     {
         var problems = new List<string>();
         var options = new UpOptions
@@ -95,12 +100,14 @@ public sealed record UpOptions
             DeployTimeout = Timeout(),
             AutoRollback = YesOrNo("auto-rollback"),
             Insecure = text("insecure") is "true",
+            Consul = Consul(),
             HttpCredentials = Credentials(),
             HttpRealm = text("http-realm") ?? "Mesosphere",
             HttpConcurrentRequestsMax = Positive("http-max-concurrent-requests"),
             AllowedOrigins = (text("access-control-allow-origin") ?? "")
                 .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).ToEquatableArray(),
         };
+        options = options.WithCluster(text, role, problems);
         foreach (var (flag, door) in new[] { ("api", options.Api), ("kv", options.Kv), ("admin", options.Admin) })
             if (!options.Insecure && !IPAddress.IsLoopback(door.Address) && (flag != "api" || options.HttpCredentials is null))
                 problems.Add($"--{flag} {door}: this door asks nobody for a password, so beyond loopback it must be said: --insecure"
@@ -158,6 +165,18 @@ public sealed record UpOptions
             if (DnsZone.TryParseDomain(text("domain") ?? "marathon.mesos", out var domain, out var why)) return domain;
             problems.Add($"--domain: {why}");
             return "marathon.mesos";
+        }
+
+        ConsulAddress? Consul()
+        {
+            if (text("consul") is not { } said)
+            {
+                if (text("consul-token") is not null) problems.Add("--consul-token: there is no --consul to use it with");
+                return null;
+            }
+            if (ConsulAddress.TryParse(said, text("consul-token"), out var address)) return address;
+            problems.Add($"--consul {said}: an http or https URL without a path is wanted, such as http://127.0.0.1:8500");
+            return null;
         }
 
         HttpCredentials? Credentials()
@@ -225,10 +244,12 @@ public sealed record UpOptions
         ["stop-tasks-on-exit"] = StopTasksOnExit ? "true" : "false",
         ["insecure"] = Insecure ? "true" : "false",
         ["http-credentials"] = HttpCredentials is null ? "" : "set, and not shown",
+        ["consul"] = Consul?.ToString() ?? "",
+        ["consul-token"] = Consul?.Token is null ? "" : "set, and not shown",
         ["http-realm"] = HttpRealm,
         ["http-max-concurrent-requests"] = HttpConcurrentRequestsMax?.ToString(CultureInfo.InvariantCulture) ?? "",
         ["access-control-allow-origin"] = string.Join(',', AllowedOrigins),
-    });
+    }.Concat(ShowCluster()));
 
     private static string DefaultData() => Environment.IsPrivilegedProcess
         ? "/var/lib/platform"

@@ -112,4 +112,11 @@ public sealed record NodeDescription
 
     /// <summary>What it can run: <c>docker</c>, <c>process</c>.</summary>
     public EquatableArray<string> Runtimes { get; init; }
+
+    /// <summary>What the machine has beyond <see cref="Total"/>, and keeps for itself.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public Resources Reserved { get; init; }
+
+    /// <summary>Of the program it runs; null from versions that did not say.</summary>
+    public string? Version { get; init; }
 }

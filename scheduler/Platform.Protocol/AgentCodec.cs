@@ -17,10 +17,19 @@ public sealed record AgentReport(
     public EquatableArray<string> Wiped { get; init; }
 
     public EquatableArray<AppTraffic> Traffic { get; init; }
+
+    public EquatableArray<ViewServed> Views { get; init; }
 }
 
+/// <summary>Where one view of a node stands, and since when.</summary>
+public sealed record ViewServed(string View, long Revision, TimeSpan Ago);
+
 /// <summary>What a scheduler says first on a stream.</summary>
-public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval);
+public sealed record SchedulerWelcome(string ClusterId, long Term, TimeSpan ReportInterval)
+{
+    /// <summary>Where this node finds the scheduler's REST door; empty = it cannot reach it.</summary>
+    public string Api { get; init; } = "";
+}
 
 /// <summary>What one node is to run; see Desired in agent.proto.</summary>
 public sealed record DesiredState(long Revision, bool Complete, long NextSerial, EquatableArray<Assignment> Upsert, EquatableArray<InstanceId> Remove)
@@ -34,6 +43,9 @@ public sealed record DesiredState(long Revision, bool Complete, long NextSerial,
 /// </summary>
 public static class AgentCodec
 {
+    /// <summary>A year, in microseconds: what a broken peer says beyond it is cut, and fits a TimeSpan.</summary>
+    private const long AgoMaxUs = 365L * 24 * 3600 * 1_000_000;
+
     /// <summary>Said in Hello; a scheduler that cannot serve it answers Goodbye.</summary>
     public const int ProtocolVersion = 1;
 
@@ -75,6 +87,7 @@ public static class AgentCodec
             DesiredRevision = report.DesiredRevision,
             Wiped = { report.Wiped },
             Traffic = { report.Traffic.Select(x => new Wire.AppTraffic { App = x.App.Path, Requests = x.Requests, Failed = x.Failed }) },
+            Views = { report.Views.Select(x => new Wire.ViewServed { View = x.View, Revision = x.Revision, AgoUs = (long)x.Ago.TotalMicroseconds }) },
         },
     };
 
@@ -84,14 +97,20 @@ public static class AgentCodec
     {
         Wiped = report.Wiped.ToEquatableArray(),
         Traffic = report.Traffic.Select(x => new AppTraffic(AppId.Parse(x.App), x.Requests, x.Failed)).ToEquatableArray(),
+        Views = report.Views.Select(x => new ViewServed(x.View, x.Revision, TimeSpan.FromMicroseconds(Math.Clamp(x.AgoUs, 0, AgoMaxUs)))).ToEquatableArray(),
     };
 
     public static Wire.ToAgent Encode(SchedulerWelcome welcome) => new()
     {
-        Welcome = new Wire.Welcome { ClusterId = welcome.ClusterId, Term = welcome.Term, ReportIntervalMs = (int)welcome.ReportInterval.TotalMilliseconds },
+        Welcome = new Wire.Welcome { ClusterId = welcome.ClusterId, Term = welcome.Term, ReportIntervalMs = (int)welcome.ReportInterval.TotalMilliseconds, Api = welcome.Api },
     };
 
-    public static SchedulerWelcome Decode(Wire.Welcome welcome) => new(welcome.ClusterId, welcome.Term, TimeSpan.FromMilliseconds(welcome.ReportIntervalMs));
+    public static Wire.ToAgent EncodePace(TimeSpan reportInterval) => new() { Pace = new Wire.Pace { ReportIntervalMs = (int)reportInterval.TotalMilliseconds } };
+
+    public static TimeSpan Decode(Wire.Pace pace) => TimeSpan.FromMilliseconds(pace.ReportIntervalMs);
+
+    public static SchedulerWelcome Decode(Wire.Welcome welcome) =>
+        new(welcome.ClusterId, welcome.Term, TimeSpan.FromMilliseconds(welcome.ReportIntervalMs)) { Api = welcome.Api };
 
     public static Wire.ToAgent Encode(DesiredState desired) => new()
     {
@@ -139,6 +158,9 @@ public static class AgentCodec
         TaskPortMax = node.TaskPortMax,
         Attributes = { node.Attributes.ToDictionary() },
         Runtimes = { node.Runtimes },
+        ReservedCpus = node.Reserved.Cpus,
+        ReservedMemMib = node.Reserved.MemMib,
+        Version = node.Version ?? "",
     };
 
     private static NodeDescription Decode(Wire.Node node) => new()
@@ -150,6 +172,8 @@ public static class AgentCodec
         TaskPortMax = node.TaskPortMax,
         Attributes = EquatableMap.From(node.Attributes),
         Runtimes = node.Runtimes.ToEquatableArray(),
+        Reserved = new Resources(node.ReservedCpus, node.ReservedMemMib, 0),
+        Version = node.Version.Length == 0 ? null : node.Version,
     };
 
     private static Wire.Assignment Encode(Assignment assignment) => new()

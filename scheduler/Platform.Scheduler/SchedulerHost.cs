@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Platform.Discovery.Hosting;
 using Platform.Model;
 using Platform.Protocol.Transfer;
 using Platform.Scheduler.Api;
@@ -31,31 +32,48 @@ public sealed record SchedulerHostOptions(string Directory, IPEndPoint Api, stri
     /// <summary>Null = <c>secrets.key</c> in the directory.</summary>
     public string? SecretsKey { get; init; }
 
+    /// <summary>Where nodes on other machines find the scheduler; null = there are none.</summary>
+    public LinkDoor? Link { get; init; }
+
+    /// <summary>How long a node's certificate is good; it is renewed at half of that.</summary>
+    public TimeSpan NodeCertificateLifetime { get; init; } = CertificateAuthority.NodeLifetimeDefault;
+
     /// <summary>What <c>storeUrls</c> names must not be on a private or local network.</summary>
     public bool ForbidPrivateFetch { get; init; }
 }
+
+/// <param name="Plain">Without certificates: whoever reaches the door may be a node.</param>
+public sealed record LinkDoor(IPEndPoint EndPoint, bool Plain);
 
 /// <summary>The scheduler as a role: log, loop, REST door and agent link, wired by hand.</summary>
 public sealed class SchedulerHost : IAsyncDisposable
 {
     private readonly SqliteClusterLog _log;
+    private readonly PublishedEndpoints _endpoints;
     private readonly AgentGateway _gateway;
     private readonly EventHub _events;
     private readonly EventCallbacks _callbacks;
     private readonly HttpDownload _http;
     private readonly RestApi _rest;
+    private readonly CertificateAuthority? _authority;
+    private readonly TaskCompletionSource<IPEndPoint?> _apiKnown = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TimeProvider _time;
+    private readonly string _linkSocket;
     private readonly WebApplication _web;
 
-    private SchedulerHost(SchedulerHostOptions options, SqliteClusterLog log, SchedulerLoop loop, SecretVault secrets, ILoggerFactory loggers, TimeProvider time)
+    private SchedulerHost(
+        SchedulerHostOptions options, SqliteClusterLog log, SchedulerLoop loop, SecretVault secrets, CertificateAuthority? authority, ILoggerFactory loggers, TimeProvider time)
     {
         _log = log;
         Loop = loop;
+        (_authority, _time, _linkSocket) = (authority, time, options.LinkSocket);
         _http = new HttpDownload(options.ForbidPrivateFetch);
-        _gateway = new AgentGateway(loop, secrets, loggers.CreateLogger<AgentGateway>());
+        _endpoints = new PublishedEndpoints(loop, time);
+        _gateway = new AgentGateway(loop, _endpoints, secrets, loggers.CreateLogger<AgentGateway>()) { Authority = authority, Api = _apiKnown.Task };
         _events = new EventHub(loop, log, time);
         _callbacks = new EventCallbacks(loop, _events, CallbackLimits.Default, time, loggers.CreateLogger<EventCallbacks>());
         var artifacts = new ArtifactStore(Path.Combine(options.Directory, "artifacts"), options.ArtifactBytesMax);
-        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets);
+        var stores = new ApiStores(artifacts, new ArtifactCopies(artifacts, _http), secrets, _endpoints) { Authority = authority?.Fingerprint };
         _rest = new RestApi(loop, options.Rest, stores, _events, time, loggers.CreateLogger<RestApi>());
         _web = Web(options, loggers);
     }
@@ -64,10 +82,16 @@ public sealed class SchedulerHost : IAsyncDisposable
     public string ClusterId => Loop.Current.State.ClusterId;
 
     /// <summary>Where the endpoint table stands.</summary>
-    public EndpointCursor Endpoints => _gateway.Endpoints.Current.Cursor;
+    public EndpointCursor Endpoints => _endpoints.Feed.Current.Cursor;
+
+    /// <summary>The endpoint table as this scheduler's log has it.</summary>
+    public EndpointFeed EndpointFeed => _endpoints.Feed;
 
     /// <summary>Where the REST door really is, once started.</summary>
     public IPEndPoint Api { get; private set; } = new(IPAddress.None, 0);
+
+    /// <summary>Where the link's door for other machines really is, once started; null where there is none.</summary>
+    public IPEndPoint? Link { get; private set; }
 
     public static async Task<SchedulerHost> CreateAsync(SchedulerHostOptions options, ILoggerFactory loggers, TimeProvider time, CancellationToken stopping)
     {
@@ -76,8 +100,10 @@ public sealed class SchedulerHost : IAsyncDisposable
         {
             var state = await RecoverAsync(log, time, stopping).ConfigureAwait(false);
             var secrets = SecretVault.Open(options.SecretsKey ?? Path.Combine(options.Directory, "secrets.key"), state);
+            if (options.Link is { Plain: false } && state.Authority is null) state = await FoundAuthorityAsync(log, state, secrets, time, stopping).ConfigureAwait(false);
+            var authority = options.Link is { Plain: false } ? CertificateAuthority.Open(state, secrets, options.NodeCertificateLifetime, time) : null;
             var brain = new Brain(state, options.Rest.Settings, time.GetUtcNow());
-            return new SchedulerHost(options, log, new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>()), secrets, loggers, time);
+            return new SchedulerHost(options, log, new SchedulerLoop(log, brain, time, loggers.CreateLogger<SchedulerLoop>()), secrets, authority, loggers, time);
         }
         catch
         {
@@ -90,8 +116,12 @@ public sealed class SchedulerHost : IAsyncDisposable
     public async Task StartAsync(CancellationToken stopping)
     {
         await _web.StartAsync(stopping).ConfigureAwait(false);
+        File.SetUnixFileMode(_linkSocket, UnixFileMode.UserRead | UnixFileMode.UserWrite); // whoever opens it is taken for our own node
         var addresses = _web.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
-        Api = addresses.Where(a => !a.Contains("unix:", StringComparison.Ordinal)).Select(a => IPEndPoint.Parse(new Uri(a).Authority)).First();
+        var doors = addresses.Where(a => !a.Contains("unix:", StringComparison.Ordinal)).Select(a => IPEndPoint.Parse(new Uri(a).Authority)).ToList();
+        Api = doors[0]; // they are in the order in which they were opened
+        Link = doors.Count > 1 ? doors[1] : null;
+        _apiKnown.TrySetResult(Api);
     }
 
     public async Task StopAsync(CancellationToken stopping)
@@ -109,6 +139,7 @@ public sealed class SchedulerHost : IAsyncDisposable
         _events.Dispose();
         _gateway.Dispose();
         _http.Dispose();
+        _authority?.Dispose();
         await _log.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -122,6 +153,13 @@ public sealed class SchedulerHost : IAsyncDisposable
         return state.Fold(founded);
     }
 
+    private static async Task<ClusterState> FoundAuthorityAsync(SqliteClusterLog log, ClusterState state, SecretVault secrets, TimeProvider time, CancellationToken stopping)
+    {
+        var founded = CertificateAuthority.Found(state.ClusterId, secrets, time.GetUtcNow());
+        await log.AppendAsync(state.Revision, ImmutableArray.Create<SchedulerEvent>(founded), stopping).ConfigureAwait(false);
+        return state.Fold(founded);
+    }
+
     private WebApplication Web(SchedulerHostOptions options, ILoggerFactory loggers)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
@@ -130,15 +168,21 @@ public sealed class SchedulerHost : IAsyncDisposable
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = null; // the API measures bodies itself, to answer 413 in the contract's form
             kestrel.Listen(options.Api, door => door.Protocols = HttpProtocols.Http1);
-            File.Delete(options.LinkSocket);
-            kestrel.ListenUnixSocket(options.LinkSocket, link => link.Protocols = HttpProtocols.Http2);
+            LinkDoors.Open(kestrel, options, _authority, _time);
         });
         builder.Services.AddRoutingCore();
-        builder.Services.AddGrpc();
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.MaxReceiveMessageSize = LinkDoors.MessageBytesMax;
+            grpc.MaxSendMessageSize = LinkDoors.MessageBytesMax;
+            grpc.Interceptors.Add<LinkGuard>();
+        });
+        builder.Services.AddSingleton(new LinkGuard(Loop));
         builder.Services.AddSingleton(_gateway);
         builder.Services.AddSingleton(loggers);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(3));
         var web = builder.Build();
+        LinkDoors.KeepToTheLink(web);
         web.MapGrpcService<AgentGateway>();
         _rest.Map(web);
         return web;

@@ -76,6 +76,9 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     /// <summary>What an instance that does not run yet is waiting for, in its agent's words: the progress of a pull, a retry. Never logged.</summary>
     public ImmutableDictionary<InstanceId, string> Details { get; private set; } = ImmutableDictionary<InstanceId, string>.Empty;
 
+    /// <summary>What was last heard of each node.</summary>
+    public ImmutableDictionary<NodeId, NodeContact> Contacts => _links.Contacts;
+
     /// <summary>The newest answers to readiness checks, for the same reason.</summary>
     public ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness { get; private set; } =
         ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>>.Empty;
@@ -90,7 +93,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 .Append(_links.NextLostAt(State))
                 .Concat(_draining.Select(id => State.Instance(id)?.StopAt + settings.DrainCeiling))
                 .Concat(_launching.Select(id => State.Instance(id) is { } instance ? LaunchDeadline(State, instance) : null))
-                .Concat(State.Deployments.Values.Select(d => d.Limit?.Until));
+                .Concat(State.Deployments.Values.Select(d => d.Limit?.Until))
+                .Concat(Leaving(State).Select(n => n.Drain!.Until));
             return times.Min();
         }
     }
@@ -106,6 +110,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         Join(work, now);
         Apply(work, _links.Lost(work.State, now).Select(SchedulerEvent (n) => new SchedulerEvent.NodeLost(n) { At = now }));
         Drain(work, now);
+        EndDrains(work, now);
         Overdue(work, now);
         foreach (var due in _wakeAt.Where(w => w.Value <= now).Select(w => w.Key).ToList())
         {
@@ -155,6 +160,9 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                     break;
                 case SchedulerEvent.DeploymentCancelled x:
                     _traffic.End(x.Deployment);
+                    break;
+                case SchedulerEvent.NodeRemoved x:
+                    _links.Remove(x.Node);
                     break;
                 case SchedulerEvent.AppTerminated x:
                     _traffic.Forget(x.App);
@@ -214,7 +222,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
     private void Join(Work work, DateTimeOffset now)
     {
         foreach (var id in _heard.Order())
-            if (_links.Joined(work.State, id) is { } joined) Apply(work, [new SchedulerEvent.NodeJoined(joined) { At = now }]);
+            if (!work.Removed.Contains(id) && _links.Joined(work.State, id) is { } joined) Apply(work, [new SchedulerEvent.NodeJoined(joined) { At = now }]);
         _heard.Clear();
     }
 
@@ -247,6 +255,18 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
                 Apply(work, [new SchedulerEvent.InstanceDrained(instance.Id, Forced: late) { At = now }]);
         }
     }
+
+    /// <summary>A drain whose time is up stops what is left on its node, whatever the apps ask for.</summary>
+    private void EndDrains(Work work, DateTimeOffset now)
+    {
+        foreach (var node in Leaving(work.State).Where(n => n.Drain!.Until <= now).ToList())
+            Apply(work, node.Instances.Where(i => !work.State.Instance(i)!.IsStopping)
+                .Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i, StopReason.NodeDrained) { At = now }).ToList());
+    }
+
+    /// <summary>Nodes within reach that are to be empty at a certain time, and still have instances that nobody has asked to stop.</summary>
+    private static IEnumerable<Node> Leaving(ClusterState state) => state.DrainingNodes == 0 ? [] : state.Nodes.Values.Where(n =>
+        n is { Drain.Until: not null, LostAt: null } && n.Instances.Any(i => state.Instance(i) is { IsStopping: false }));
 
     /// <summary>Those that do not run in time (contract 5.7): what an agent holds is killed, what none ever knew is given up.</summary>
     private void Overdue(Work work, DateTimeOffset now)
@@ -303,7 +323,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
 
     private string WhyLate(Work work, Deployment deployment, DateTimeOffset now)
     {
-        var view = new ClusterView(work.State, Queue, Health, Details, Readiness);
+        var view = new ClusterView(work.State, Queue, Health, Details, Readiness, Contacts);
         var waits = DeploymentWaits.Of(view, deployment, now).Take(3).Select(w => $"{w.App}: {w.Reasons[0].Text}");
         return FormattableString.Invariant($"The deployment has not succeeded within {deployment.Limit!.Seconds:0.###} s; {string.Join("; ", waits)}");
     }
@@ -346,6 +366,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             case SchedulerEvent.ReservationReleased:
             case SchedulerEvent.VolumesWiped:
             case SchedulerEvent.NodeJoined:
+            case SchedulerEvent.NodeResumed:
                 _dirtyApps.UnionWith(_queue.Items.Keys); // room has come free
                 break;
             case SchedulerEvent.LaunchDelayReset x:
@@ -366,12 +387,16 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
         public ClusterState State { get; private set; } = start;
         public ClusterState LastBefore { get; private set; } = start;
 
+        /// <summary>Nodes that a decision of this step has removed: what was heard of them just before is no reason to join them again.</summary>
+        public HashSet<NodeId> Removed { get; } = [];
+
         public void Fold(SchedulerEvent e)
         {
             LastBefore = State;
             State = State.Fold(e);
             _events.Add(new Folded(LastBefore, e, State));
             _changes.AddRange(Projections.Changes(LastBefore, e, State));
+            if (e is SchedulerEvent.NodeRemoved removed) Removed.Add(removed.Node);
             if (NodeOf(e) is { } node) _dirtyNodes.Add(node);
             _dirtyNodes.UnionWith(NodesAskedOtherwise(e));
         }
@@ -386,6 +411,8 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             SchedulerEvent.ReservationReleased x => [x.App],
             SchedulerEvent.NodeJoined x => State.Nodes[x.Node.Id].Instances.Select(i => State.Owners[i]),
             SchedulerEvent.NodeLost x => State.Nodes[x.Node].Instances.Select(i => State.Owners[i]),
+            SchedulerEvent.NodeDrainStarted x => State.Nodes[x.Node].Instances.Select(i => State.Owners[i]),
+            SchedulerEvent.NodeResumed x => State.Nodes[x.Node].Instances.Select(i => State.Owners[i]),
             _ => [],
         };
 
@@ -418,6 +445,7 @@ public sealed class Brain(ClusterState recovered, SchedulerSettings settings, Da
             SchedulerEvent.ReservationReleased x => LastBefore.Apps.GetValueOrDefault(x.App)?.ReservationOf(x.Instance)?.Node,
             SchedulerEvent.VolumesWiped x => x.Node,
             SchedulerEvent.NodeJoined x => x.Node.Id,
+            SchedulerEvent.NodeRemoved x => x.Node,
             _ => null,
         };
     }

@@ -40,6 +40,15 @@ public sealed partial record ClusterState
     /// <summary>By their path; what apps name as the source of a secret.</summary>
     public ImmutableSortedDictionary<string, StoredSecret> Secrets { get; init; } = ImmutableSortedDictionary.Create<string, StoredSecret>(StringComparer.Ordinal);
 
+    /// <summary>Who issues the certificates of the link; null until it is first asked for.</summary>
+    public ClusterAuthority? Authority { get; init; }
+
+    /// <summary>By what they are called; used and expired ones are remembered for a while, so that their refusal can say why.</summary>
+    public ImmutableSortedDictionary<string, JoinToken> JoinTokens { get; init; } = ImmutableSortedDictionary.Create<string, JoinToken>(StringComparer.Ordinal);
+
+    /// <summary>The machines that may be nodes, by the keys they have shown. A scheduler's own node needs none.</summary>
+    public ImmutableSortedDictionary<NodeId, Admission> Admissions { get; init; } = ImmutableSortedDictionary<NodeId, Admission>.Empty;
+
     public Instance? Instance(InstanceId id) => Owners.TryGetValue(id, out var app) ? Apps[app].Instances[id] : null;
 
     /// <summary>An app users can see: it exists and is not on its way out.</summary>
@@ -55,6 +64,11 @@ public sealed partial record ClusterState
 
     /// <summary>Counted, because every plan asks for each of its instances, and nearly always the answer is none.</summary>
     public int LostNodes { get; init; }
+
+    /// <summary>Counted, for the same reason.</summary>
+    public int DrainingNodes { get; init; }
+
+    public bool IsDraining(NodeId id) => DrainingNodes > 0 && Nodes.TryGetValue(id, out var node) && node.Drain is not null;
 
     public bool IsReachable(Instance instance) => LostNodes == 0 || Nodes.TryGetValue(instance.Node, out var node) && node.LostAt is null;
 }
@@ -113,7 +127,7 @@ public sealed record LaunchDelay(double Seconds, DateTimeOffset Until, DateTimeO
 /// <summary>What <c>lastTaskFailure</c> shows (contract 2.8).</summary>
 public sealed record TaskFailure(InstanceId Instance, NodeId Node, TerminalState State, string Message, AppVersion Version, DateTimeOffset At);
 
-public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy, NotLaunched }
+public enum StopReason { Scaled, Replaced, KilledByUser, AppRemoved, Unhealthy, NotLaunched, NodeDrained }
 
 /// <summary>
 /// What a resident instance holds on its node beyond the life of its tasks: its resources, and the volumes with its data.
@@ -204,7 +218,32 @@ public sealed record Node
 
     /// <summary>Where the search for a free task port begins: a port is re-used as late as possible, so that a stale address meets nobody.</summary>
     public int NextPort { get; init; }
+
+    /// <summary>Its instances are moving elsewhere, and no other comes; null = it takes what fits.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NodeDrain? Drain { get; init; }
+
+    [JsonIgnore]
+    public bool IsDrained => Drain is not null && Instances.IsEmpty;
 }
+
+/// <param name="Until">See <see cref="SchedulerEvent.NodeDrainStarted"/>.</param>
+public sealed record NodeDrain(DateTimeOffset Since, DateTimeOffset? Until);
+
+/// <param name="Certificate">In PEM.</param>
+public sealed record ClusterAuthority(string Certificate, SealedSecret Key);
+
+/// <summary>Good for one node, once.</summary>
+/// <param name="Hash">Of its secret.</param>
+public sealed record JoinToken(string Hash, DateTimeOffset MadeAt, DateTimeOffset ExpiresAt)
+{
+    /// <summary>Null = nobody yet.</summary>
+    public NodeId? UsedBy { get; init; }
+    public DateTimeOffset? UsedAt { get; init; }
+}
+
+/// <param name="KeyHash">Of the public key in the node's certificates.</param>
+public sealed record Admission(string KeyHash, DateTimeOffset At);
 
 public enum DeploymentActionKind { StartApplication, StopApplication, ScaleApplication, RestartApplication }
 

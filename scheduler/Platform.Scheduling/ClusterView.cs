@@ -9,9 +9,10 @@ public sealed record ClusterView(
     ImmutableSortedDictionary<AppId, QueueItem> Queue,
     ImmutableDictionary<InstanceId, EquatableArray<HealthState>> Health,
     ImmutableDictionary<InstanceId, string> Details,
-    ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness)
+    ImmutableDictionary<InstanceId, EquatableArray<ReadinessState>> Readiness,
+    ImmutableDictionary<NodeId, NodeContact> Contacts)
 {
-    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details, brain.Readiness);
+    public static ClusterView Of(Brain brain) => new(brain.State, brain.Queue, brain.Health, brain.Details, brain.Readiness, brain.Contacts);
 
     public EquatableArray<HealthState> HealthOf(Instance instance) => Health.GetValueOrDefault(instance.Id, instance.Health);
     public EquatableArray<ReadinessState> ReadinessOf(Instance instance) => Readiness.GetValueOrDefault(instance.Id, instance.Readiness);

@@ -64,6 +64,26 @@ public abstract record Command
     public sealed record StoreSecret(string Path, SealedSecret Secret) : Command;
 
     public sealed record RemoveSecret(string Path) : Command;
+
+    /// <summary>No instance comes to the node any more, and those on it move elsewhere, as their apps' upgrade strategies allow.</summary>
+    /// <param name="Within">After that they are stopped in any case; null = never.</param>
+    public sealed record DrainNode(NodeId Node, TimeSpan? Within) : Command;
+
+    public sealed record ResumeNode(NodeId Node) : Command;
+
+    /// <summary>Forgets a node that is lost or drained. <paramref name="Force"/>: also one that holds persistent volumes, which are given up.</summary>
+    public sealed record RemoveNode(NodeId Node, bool Force) : Command;
+
+    /// <param name="Token">What it is called; its secret is known to its bearer alone.</param>
+    /// <param name="Hash">Of the secret.</param>
+    public sealed record MakeJoinToken(string Token, string Hash, TimeSpan Lifetime) : Command;
+
+    public sealed record RevokeJoinToken(string Token) : Command;
+
+    /// <summary>A machine wants to become a node.</summary>
+    /// <param name="KeyHash">Of the public key that only it has.</param>
+    /// <param name="Hash">Of the secret it showed.</param>
+    public sealed record AdmitNode(NodeId Node, string KeyHash, string Token, string Hash) : Command;
 }
 
 public sealed record AppWrite(AppId? Id, JsonElement Body);
@@ -121,6 +141,9 @@ public enum RejectCode
 
     /// <summary>412: the target is not what the caller took it for.</summary>
     Mismatch,
+
+    /// <summary>409: it is in use as it is.</summary>
+    InUse,
 }
 
 /// <summary>An expected refusal; the API layer turns the code into a status in one place.</summary>

@@ -68,6 +68,12 @@ public static class Decider
             Command.UnsubscribeFromEvents x => EventSubscribers.Unsubscribe(state, x, now),
             Command.StoreSecret x => SecretChange.Store(state, x, now),
             Command.RemoveSecret x => SecretChange.Remove(state, x, now),
+            Command.DrainNode x => NodeDecisions.Drain(state, x, now),
+            Command.ResumeNode x => NodeDecisions.Resume(state, x, now),
+            Command.RemoveNode x => NodeDecisions.Remove(state, x, now),
+            Command.MakeJoinToken x => JoinDecisions.Make(state, x, now),
+            Command.RevokeJoinToken x => JoinDecisions.Revoke(state, x, now),
+            Command.AdmitNode x => JoinDecisions.Admit(state, x, now),
             _ => throw new System.Diagnostics.UnreachableException($"{command}"),
         };
     }

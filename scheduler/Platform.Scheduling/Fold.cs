@@ -33,6 +33,13 @@ public sealed partial record ClusterState
             SchedulerEvent.EventUnsubscribed x => this with { EventSubscribers = SubscribersBut(x.CallbackUrl).ToEquatableArray() },
             SchedulerEvent.SecretStored x => this with { Secrets = Secrets.SetItem(x.Path, new StoredSecret(x.Secret, x.At)) },
             SchedulerEvent.SecretRemoved x => this with { Secrets = Secrets.Remove(x.Path) },
+            SchedulerEvent.NodeDrainStarted x => Drain(x),
+            SchedulerEvent.NodeResumed x => Resume(x),
+            SchedulerEvent.NodeRemoved x => Remove(x),
+            SchedulerEvent.AuthorityFounded x => this with { Authority = new ClusterAuthority(x.Certificate, x.Key) },
+            SchedulerEvent.JoinTokenMade x => this with { JoinTokens = Remembered(x.At).SetItem(x.Token, new JoinToken(x.Hash, x.At, x.ExpiresAt)) },
+            SchedulerEvent.JoinTokenRevoked x => this with { JoinTokens = JoinTokens.Remove(x.Token) },
+            SchedulerEvent.NodeAdmitted x => Admit(x),
             _ => throw new UnreachableException($"{e}"),
         };
         return next with { Revision = Revision + 1, Records = Records.With(e, this) };

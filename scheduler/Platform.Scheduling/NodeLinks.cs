@@ -3,6 +3,11 @@ using Platform.Model;
 
 namespace Platform.Scheduling;
 
+/// <summary>What a scheduler knows of a node by hearsay: never logged, and after a restart learned anew.</summary>
+/// <param name="ServedRevision">The endpoint revision that every view of the node serves at least.</param>
+/// <param name="Draining">Withdrawn instances that have requests in flight in the node's proxy.</param>
+public sealed record NodeContact(bool Connected, DateTimeOffset LastHeardAt, long ServedRevision, EquatableArray<InstanceId> Draining);
+
 /// <summary>
 /// Who is connected and when it was last heard: soft state, never logged. After a restart every node gets the full time to report again;
 /// only the transitions to lost and back are events.
@@ -25,10 +30,20 @@ internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset start
 
     private readonly Dictionary<NodeId, Link> _links = [];
 
+    public ImmutableDictionary<NodeId, NodeContact> Contacts { get; private set; } = ImmutableDictionary<NodeId, NodeContact>.Empty;
+
+    /// <summary>What its last session may still say is nobody's report.</summary>
+    public void Remove(NodeId id)
+    {
+        _links.Remove(id);
+        Contacts = Contacts.Remove(id);
+    }
+
     public void Connect(Input.NodeConnected x, DateTimeOffset now)
     {
         if (_links.TryGetValue(x.Node.Id, out var old) && old.Session > x.Session) return; // a newer session closes the older
         _links[x.Node.Id] = new Link { Description = x.Node, Session = x.Session, Connected = true, LastHeardAt = now };
+        Contacts = Contacts.SetItem(x.Node.Id, new NodeContact(true, now, 0, default));
     }
 
     public void Disconnect(Input.NodeDisconnected x, DateTimeOffset now)
@@ -36,6 +51,7 @@ internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset start
         if (!_links.TryGetValue(x.Node, out var link) || link.Session != x.Session) return;
         link.Connected = false;
         link.LastHeardAt = now;
+        if (Contacts.TryGetValue(x.Node, out var contact)) Contacts = Contacts.SetItem(x.Node, contact with { Connected = false, LastHeardAt = now });
     }
 
     /// <summary>False for a report of a session that is no longer the node's.</summary>
@@ -46,6 +62,7 @@ internal sealed class NodeLinks(SchedulerSettings settings, DateTimeOffset start
         link.Told |= x.Complete;
         link.ServedRevision = x.ServedRevision;
         link.Draining = [.. x.Draining];
+        Contacts = Contacts.SetItem(x.Node, new NodeContact(true, now, x.ServedRevision, x.Draining));
         return true;
     }
 

@@ -29,6 +29,10 @@ public sealed class Offer(Node node)
     private int _nextPort = node.NextPort;
 
     public NodeDescription Node => node.Description;
+
+    /// <summary>Why the node takes nothing at all now, whatever is left of it; null if it does.</summary>
+    public NoFit? Closed => node.Drain is null ? null : new NoFit(Node.Id, NoFitReason.AgentMaintenance, "the node is being drained");
+
     public Resources Free => _free;
 
     /// <summary>How many of the node's own range are free.</summary>

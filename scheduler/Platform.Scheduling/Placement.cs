@@ -50,6 +50,7 @@ public static class Placement
     /// <summary>Everything but the ports, which are drawn only where the instance would go.</summary>
     private static NoFit? Refusal(AppDefinition app, string runtime, Offer offer, ComparisonGroup beside)
     {
+        if (offer.Closed is { } closed) return closed;
         if (!offer.Node.Runtimes.Items.Contains(runtime))
             return new NoFit(offer.Node.Id, NoFitReason.UnfulfilledConstraint, $"the node runs no {runtime} tasks");
         foreach (var constraint in app.Constraints)
@@ -63,6 +64,7 @@ public static class Placement
     {
         if (offers.FirstOrDefault(o => o.Node.Id == reservation.Node) is not { } offer)
             return Refused(NoFitReason.NoCorrespondingReservationFound, "the instance's volumes are on this node, which is not reachable");
+        if (offer.Closed is not null) return Refused(NoFitReason.AgentMaintenance, "the instance's volumes are on this node, which is being drained");
         if (!offer.Node.Runtimes.Items.Contains(Runtime(app)))
             return Refused(NoFitReason.UnfulfilledConstraint, $"the instance's volumes are on this node, which runs no {Runtime(app)} tasks");
         var (ports, portless) = offer.DrawPorts(app.Ports);
@@ -76,6 +78,7 @@ public static class Placement
     {
         var runtime = Runtime(app);
         var runs = offer.Node.Runtimes.Items.Contains(runtime);
+        if (offer.Closed is { } closed) yield return new RuleVerdict(PlacementRule.Maintenance, null, false, null, null, null, closed.Detail);
         yield return new RuleVerdict(PlacementRule.Role, "*", true, null, null, null, null); // there is only this one
         yield return new RuleVerdict(PlacementRule.Runtime, runtime, runs, null, null, null, runs ? null : $"the node runs no {runtime} tasks");
         foreach (var constraint in app.Constraints)

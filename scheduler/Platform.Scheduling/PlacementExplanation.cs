@@ -2,7 +2,7 @@ using Platform.Model;
 
 namespace Platform.Scheduling;
 
-public enum PlacementRule { Role, Runtime, Constraint, Cpus, Mem, Disk, Ports }
+public enum PlacementRule { Role, Runtime, Constraint, Cpus, Mem, Disk, Ports, Maintenance }
 
 /// <summary>One rule applied to one node. The numbers are there where the rule has any: cores, MiB, ports.</summary>
 /// <param name="Detail">The refusal's words; null when the rule is kept.</param>

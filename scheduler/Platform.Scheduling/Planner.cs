@@ -31,7 +31,7 @@ public static class Planner
             return new Plan(id, [new SchedulerEvent.AppTerminated(id) { At = now }], null, null, 0, 0);
 
         var step = Rollout.Next(state, app, live);
-        var stops = step.Stop.Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i, Reason(app, app.Instances[i])) { At = now });
+        var stops = step.Stop.Select(SchedulerEvent (i) => new SchedulerEvent.InstanceStopRequested(i, Reason(state, app, app.Instances[i])) { At = now });
         var wake = Unreachable.NextLookAt(state, app, now);
         if (step.Launch == 0) return new Plan(id, stops.ToEquatableArray(), wake, null, 0, 0);
 
@@ -84,8 +84,11 @@ public static class Planner
     internal static ComparisonGroup Beside(ClusterState state, AppState app) =>
         new(app.Instances.Values.Where(i => !i.IsStopping).Select(i => state.Nodes[i.Node].Description));
 
-    private static StopReason Reason(AppState app, Instance instance) =>
-        app.Removing ? StopReason.AppRemoved : app.IsCurrent(instance) ? StopReason.Scaled : StopReason.Replaced;
+    private static StopReason Reason(ClusterState state, AppState app, Instance instance) =>
+        app.Removing ? StopReason.AppRemoved
+            : state.IsDraining(instance.Node) ? StopReason.NodeDrained
+            : app.IsCurrent(instance) ? StopReason.Scaled
+            : StopReason.Replaced;
 
     private static DateTimeOffset? Earlier(DateTimeOffset? a, DateTimeOffset? b) => a is null || b < a ? b : a;
 }

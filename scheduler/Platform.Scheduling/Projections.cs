@@ -83,6 +83,7 @@ public static class Projections
         SchedulerEvent.NodeJoined x => OfNode(before, x.Node.Id, after)
             .Prepend(new EndpointChange.NodeSet(new NodeAddress(x.Node.Id, x.Node.Address))),
         SchedulerEvent.NodeLost x => OfNode(before, x.Node, after),
+        SchedulerEvent.NodeRemoved x => [new EndpointChange.NodeRemoved(x.Node)],
         _ => [],
     };
 

@@ -26,12 +26,26 @@ public static class Rollout
     {
         var wanted = app.Removing ? 0 : app.Definition.Instances;
         var active = live.Where(i => !i.IsStopping).ToList();
-        var old = active.Where(i => !app.IsCurrent(i)).ToList();
         if (app.Removing || wanted == 0) return new RolloutStep(active.Select(i => i.Id).ToEquatableArray(), 0);
         // Without its deployment a restart stops half way: whoever cancels one wants that (contract 5.4). What runs too much or too little is evened out.
-        return old.Count == 0 || !state.DeploymentsOf(app.Definition.Id).Any()
-            ? Scale(state, app, active, wanted, live.Count)
-            : Replace(state, app, active, old, wanted, live.Count);
+        var leaving = Leaving(state, active);
+        var restarts = active.Exists(i => !app.IsCurrent(i)) && state.DeploymentsOf(app.Definition.Id).Any();
+        // A drained node's instances are replaced like those of an old version. Residents are not: their successors would need the volumes they leave behind.
+        var old = active.Where(i => restarts && !app.IsCurrent(i) || !app.Definition.IsResident && leaving.Contains(i.Id)).ToList();
+        if (old.Count > 0) return Replace(state, app, active, old, wanted, live.Count);
+        var step = Scale(state, app, active, wanted, live.Count);
+        return leaving.Count > 0 && step.Stop.IsEmpty ? step with { Stop = Spared(state, app, active, leaving, wanted) } : step;
+    }
+
+    private static HashSet<InstanceId> Leaving(ClusterState state, List<Instance> active) =>
+        state.DrainingNodes == 0 ? [] : active.Where(i => state.IsDraining(i.Node)).Select(i => i.Id).ToHashSet();
+
+    /// <summary>Of those that leave and cannot be replaced, as many as the app can do without.</summary>
+    private static EquatableArray<InstanceId> Spared(ClusterState state, AppState app, List<Instance> active, HashSet<InstanceId> leaving, int wanted)
+    {
+        var spare = active.Count(i => IsHealthy(state, app, i)) - BoundsOf(wanted, app.Definition.UpgradeStrategy).MinHealthy;
+        var (healthy, idle) = (active.Where(i => leaving.Contains(i.Id) && IsHealthy(state, app, i)), active.Where(i => leaving.Contains(i.Id) && !IsHealthy(state, app, i)));
+        return idle.Concat(healthy.Take(Math.Max(0, spare))).Select(i => i.Id).ToEquatableArray();
     }
 
     private static RolloutStep Scale(ClusterState state, AppState app, List<Instance> active, int wanted, int alive)
@@ -51,7 +65,7 @@ public static class Rollout
         // so an upgrade of a wholly unhealthy app is not stuck either. Residents dip by one instead.
         if (minHealthy == maxCapacity && active.Count >= maxCapacity) (minHealthy, maxCapacity) = app.Definition.IsResident ? (minHealthy - 1, maxCapacity) : (minHealthy, maxCapacity + 1);
 
-        var current = active.Where(app.IsCurrent).ToList();
+        var current = active.Except(old).ToList();
         var readyCurrent = current.Count(i => IsHealthy(state, app, i) && !i.AwaitsReadiness);
         var healthy = active.Count(i => IsHealthy(state, app, i) && !i.AwaitsReadiness);
         var spare = healthy - minHealthy;                                  // healthy ones that may go

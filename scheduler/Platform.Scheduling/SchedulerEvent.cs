@@ -30,6 +30,13 @@ namespace Platform.Scheduling;
 [JsonDerivedType(typeof(EventUnsubscribed), "event-unsubscribed")]
 [JsonDerivedType(typeof(SecretStored), "secret-stored")]
 [JsonDerivedType(typeof(SecretRemoved), "secret-removed")]
+[JsonDerivedType(typeof(NodeDrainStarted), "node-drain-started")]
+[JsonDerivedType(typeof(NodeResumed), "node-resumed")]
+[JsonDerivedType(typeof(NodeRemoved), "node-removed")]
+[JsonDerivedType(typeof(AuthorityFounded), "authority-founded")]
+[JsonDerivedType(typeof(JoinTokenMade), "join-token-made")]
+[JsonDerivedType(typeof(JoinTokenRevoked), "join-token-revoked")]
+[JsonDerivedType(typeof(NodeAdmitted), "node-admitted")]
 public abstract record SchedulerEvent
 {
     private SchedulerEvent() { }
@@ -122,6 +129,27 @@ public abstract record SchedulerEvent
     public sealed record SecretStored(string Path, SealedSecret Secret) : SchedulerEvent;
 
     public sealed record SecretRemoved(string Path) : SchedulerEvent;
+
+    /// <param name="Until">When what is left on the node is stopped whatever its apps ask for; null = never.</param>
+    public sealed record NodeDrainStarted(NodeId Node, DateTimeOffset? Until) : SchedulerEvent;
+
+    public sealed record NodeResumed(NodeId Node) : SchedulerEvent;
+
+    /// <summary>Nobody counts on it any more, and its certificate is worth nothing. Its instances and reservations have ended before.</summary>
+    public sealed record NodeRemoved(NodeId Node) : SchedulerEvent;
+
+    /// <summary>From now on nodes and schedulers know each other by certificates of this authority.</summary>
+    /// <param name="Certificate">In PEM.</param>
+    /// <param name="Key">Sealed like a secret, under the same key.</param>
+    public sealed record AuthorityFounded(string Certificate, SealedSecret Key) : SchedulerEvent;
+
+    /// <summary>The log knows a token by the hash of its secret only.</summary>
+    public sealed record JoinTokenMade(string Token, string Hash, DateTimeOffset ExpiresAt) : SchedulerEvent;
+
+    public sealed record JoinTokenRevoked(string Token) : SchedulerEvent;
+
+    /// <summary>The token is used up, and whoever has the key may be this node.</summary>
+    public sealed record NodeAdmitted(NodeId Node, string KeyHash, string Token) : SchedulerEvent;
 }
 
 /// <summary>Who asked for a change, and how; what the api_post_event tells.</summary>

@@ -10,7 +10,7 @@ public sealed class DeploymentTests(OnePlatform one) : IClassFixture<OnePlatform
     private MarathonApi Api => one.Platform.Api;
 
     private async Task<JsonNode?> DeploymentOfAsync(string id) =>
-        (await Api.GetAsync("/v2/deployments")).Json.AsArray().FirstOrDefault(d => d!["affectedApps"]!.AsArray().Any(a => a!.GetValue<string>() == id));
+        (await Api.GetAsync("/v2/deployments")).Json.AsArray().FirstOrDefault(d => d?["affectedApps"]?.AsArray().Any(a => a?.GetValue<string>() == id) == true);
 
     private async Task<JsonNode> RecordAsync(string deployment) => (await Api.GetAsync($"/v2/deployments/records/{deployment}")).Must(HttpStatusCode.OK).Json;
 
@@ -19,14 +19,14 @@ public sealed class DeploymentTests(OnePlatform one) : IClassFixture<OnePlatform
     {
         var app = Apps.Web("/slow").WithHttpCheck().With("readinessChecks", new JsonArray(new JsonObject
         {
-            ["name"] = "warm", ["portName"] = "http", ["path"] = "/warm.txt", ["intervalSeconds"] = 2, ["timeoutSeconds"] = 1, ["preserveLastResponse"] = true,
+            ["name"] = "warm", ["portName"] = "http", ["path"] = "/warm.txt", ["intervalSeconds"] = 2, ["timeoutSeconds"] = 1.9, ["preserveLastResponse"] = true,
         }));
         app["container"]!["docker"]!["portMappings"]![0]!["name"] = "http";
         await Api.CreateAsync(app);
         await Eventually.GetAsync("it is healthy", () => Api.AppAsync("/slow"), x => x.Healthy == 1);
         // The first question may come before the task listens, which is shown as 504.
         var result = await Eventually.GetAsync("its readiness was answered",
-            async () => (await DeploymentOfAsync("/slow"))!["currentActions"]![0]!["readinessCheckResults"]!.AsArray().FirstOrDefault(),
+            async () => (await DeploymentOfAsync("/slow"))?["currentActions"]?.AsArray().FirstOrDefault()?["readinessCheckResults"]?.AsArray().FirstOrDefault(),
             x => x?["lastResponse"]?["status"]?.GetValue<int>() == 404);
         Assert.False(result!["ready"]!.GetValue<bool>());
         Assert.Equal("notReady", (await DeploymentOfAsync("/slow"))!["waiting"]![0]!["reasons"]![0]!["kind"]!.GetValue<string>());
@@ -47,23 +47,28 @@ public sealed class DeploymentTests(OnePlatform one) : IClassFixture<OnePlatform
     [DockerFact]
     public async Task A_bad_release_ends_in_time_is_rolled_back_and_fails_no_request()
     {
-        await Api.CreateAsync(Apps.Web("/release", 2).WithHttpCheck().With("labels", new JsonObject { ["PLATFORM_DEPLOY_TIMEOUT"] = "6s", ["PLATFORM_AUTO_ROLLBACK"] = "true" }));
+        await Api.CreateAsync(Apps.Web("/release", 2).WithHttpCheck());
         var ready = await Api.ReadyAsync("/release");
         await using var load = Load.Start(PlatformUnderTest.ServicePort(ready.ServicePorts[0]));
         await load.MoreAnsweredAsync(20);
-        var bad = (await Api.PutAsync("/v2/apps/release", new JsonObject { ["cmd"] = "sleep 1000", ["env"] = new JsonObject { ["RELEASE"] = "bad" } })).Must(HttpStatusCode.OK);
+        var bad = (await Api.PutAsync("/v2/apps/release", new JsonObject
+        {
+            // The limit comes with the release, so that nothing else of the test is measured by the clock.
+            ["cmd"] = "sleep 1000", ["labels"] = new JsonObject { ["PLATFORM_DEPLOY_TIMEOUT"] = "6s", ["PLATFORM_AUTO_ROLLBACK"] = "true" },
+        })).Must(HttpStatusCode.OK);
         var id = bad.Json["deploymentId"]!.GetValue<string>();
 
-        var record = await Eventually.GetAsync("the release is given up", () => RecordAsync(id), x => x["outcome"]!.GetValue<string>() != "running");
+        var record = await Eventually.GetAsync("the release is given up", () => RecordAsync(id), x => x["outcome"]?.GetValue<string>() is { } now && now != "running");
         Assert.Equal("timedOut", record["outcome"]!.GetValue<string>());
         Assert.Contains("not succeeded within 6 s; /release: it runs, but its health checks", record["reason"]!.GetValue<string>(), StringComparison.Ordinal);
-        Assert.Contains(record["changes"]![0]!["fields"]!.AsArray(), f => f!["path"]!.GetValue<string>() == "/cmd" && f["to"]!.GetValue<string>() == "sleep 1000");
+        Assert.Contains(record["changes"]![0]!["fields"]!.AsArray(), f => f?["path"]?.GetValue<string>() == "/cmd" && f["to"]?.GetValue<string>() == "sleep 1000");
         Assert.Equal("/v2/apps/release", record["origin"]!["uri"]!.GetValue<string>());
 
         await Api.ReadyAsync("/release");
         var app = (await Api.GetAsync("/v2/apps/release")).Json["app"]!;
         Assert.Equal($"rails server -p {Apps.ContainerPort}", app["cmd"]!.GetValue<string>());
-        var undone = (await Api.GetAsync("/v2/deployments/records?app=/release")).Json["records"]![0]!;
+        var undone = await Eventually.GetAsync("it is undone", async () => (await Api.GetAsync("/v2/deployments/records?app=/release")).Json["records"]![0]!,
+            x => x["outcome"]?.GetValue<string>() is { } now && now != "running");
         Assert.Equal((id, "succeeded"), (undone["rollbackOf"]!.GetValue<string>(), undone["outcome"]!.GetValue<string>()));
         await load.MoreAnsweredAsync(20);
         Assert.Empty(load.FailedSoFar);

@@ -135,7 +135,7 @@ public sealed class TaskFieldTests(OnePlatform one) : IClassFixture<OnePlatform>
     private async Task<string> FailureAsync(string id)
     {
         var failure = await Eventually.GetAsync("the failure is told", async () =>
-            (await Platform.Api.GetAsync($"/v2/apps{id}?embed=app.lastTaskFailure")).Json["app"]!["lastTaskFailure"], x => x is not null);
+            (await Platform.Api.GetAsync($"/v2/apps{id}?embed=app.lastTaskFailure")).Json["app"]?["lastTaskFailure"], x => x is not null);
         Assert.Equal("TASK_FAILED", failure!["state"]!.GetValue<string>());
         return failure["message"]!.GetValue<string>();
     }

@@ -75,7 +75,7 @@ public sealed class ZeroFailedRequestsTests(ITestOutputHelper output)
         await using var platform = await PlatformUnderTest.StartAsync();
         await DeployAsync(platform);
         using var http = new HttpClient();
-        using var request = new HttpRequestMessage(HttpMethod.Get, platform.Edge("/cgi-bin/slow?6")) { Headers = { Host = Vhost } };
+        using var request = new HttpRequestMessage(HttpMethod.Get, platform.Edge("/cgi-bin/slow?12")) { Headers = { Host = Vhost } };
         var old = await platform.Api.TasksAsync("/shop/web");
 
         var slow = http.SendAsync(request);
@@ -91,7 +91,7 @@ public sealed class ZeroFailedRequestsTests(ITestOutputHelper output)
     private static async Task<bool> AnySleepsAsync(TaskView[] tasks)
     {
         foreach (var task in tasks)
-            if ((await Command.DockerAsync("top", task.Container, "-o", "pid,args")).Contains("sleep 6", StringComparison.Ordinal)) return true;
+            if ((await Command.DockerAsync("top", task.Container, "-o", "pid,args")).Contains("sleep 12", StringComparison.Ordinal)) return true;
         return false;
     }
 

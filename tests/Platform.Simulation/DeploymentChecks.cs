@@ -14,7 +14,11 @@ internal static class DeploymentChecks
             case SchedulerEvent.DeploymentStarted x: CheckLocks(folded.After, x.Deployment); break;
             case SchedulerEvent.DeploymentStepStarted x: CheckOrder(folded.Before, x); break;
             case SchedulerEvent.DeploymentStepSucceeded x: CheckDone(folded.Before, x.Deployment, x.Step); break;
-            case SchedulerEvent.InstancePlaced x: CheckTurn(folded.Before, x.App, "an instance is placed"); break;
+            case SchedulerEvent.InstancePlaced x:
+                CheckTurn(folded.Before, x.App, "an instance is placed");
+                Promise(folded.Before.Nodes[x.Node].Drain is null, $"{x.Instance} is placed on {x.Node}, which is being drained", x.Instance.Text);
+                break;
+            case SchedulerEvent.NodeRemoved x: CheckRemoval(folded.Before, x.Node); break;
             case SchedulerEvent.InstanceStopRequested x: CheckStop(folded, x); break;
             default: break;
         }
@@ -83,16 +87,30 @@ internal static class DeploymentChecks
         }
     }
 
+    /// <summary>Nobody loses anything by it that was not lost before.</summary>
+    private static void CheckRemoval(ClusterState state, NodeId id)
+    {
+        var node = state.Nodes[id];
+        Promise(node.LostAt is not null || node.Drain is not null, $"{id} is removed, and is in use", id.Name);
+        Promise(node.Instances.IsEmpty, $"{id} is removed with {string.Join(' ', node.Instances)}", id.Name);
+        Promise(!state.Apps.Values.Any(a => a.Reservations.Values.Any(r => r.Node == id)), $"{id} is removed with reservations", id.Name);
+    }
+
+    /// <summary>A drain whose time is up spares nothing, and waits for no app's turn.</summary>
+    private static bool IsForced(ClusterState state, Instance instance, SchedulerEvent.InstanceStopRequested stop) =>
+        stop.Reason == StopReason.NodeDrained && state.Nodes[instance.Node].Drain!.Until <= stop.At;
+
     /// <summary>A healthy one that we stop of our own accord leaves as many as the app's upgrade strategy asks for.</summary>
     private static void CheckStop(Folded folded, SchedulerEvent.InstanceStopRequested stop)
     {
-        if (stop.Reason is not (StopReason.Replaced or StopReason.Scaled) || folded.Before.Instance(stop.Instance) is not { } instance) return;
+        if (stop.Reason is not (StopReason.Replaced or StopReason.Scaled or StopReason.NodeDrained) || folded.Before.Instance(stop.Instance) is not { } instance) return;
+        if (IsForced(folded.Before, instance, stop)) return;
         CheckTurn(folded.Before, instance.App, "an instance is stopped");
         var app = folded.Before.Apps[instance.App];
         bool Healthy(Instance i) => !i.IsStopping && app.IsReady(i) && folded.Before.IsReachable(i);
         if (!Healthy(instance)) return;
         var left = app.Instances.Values.Count(Healthy) - 1;
-        var dip = app.Definition.IsResident ? 1 : 0; // its successor needs its volume, so it goes first
+        var dip = app.Definition.IsResident && !app.IsCurrent(instance) ? 1 : 0; // its successor needs its volume, so it goes first
         var least = -dip + (int)Math.Ceiling(app.Definition.Instances * app.Definition.UpgradeStrategy.MinimumHealthCapacity - 1e-9);
         Promise(left >= least, $"stopping {stop.Instance} leaves {left} healthy instances of {instance.App}, {least} must stay", instance.App.Path);
     }

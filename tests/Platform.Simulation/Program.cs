@@ -42,5 +42,5 @@ IEnumerable<ulong> Seeds()
     foreach (var line in File.ReadLines(Path.Combine(AppContext.BaseDirectory, "seeds.txt")))
         if (ulong.TryParse(line.Split(' ')[0], CultureInfo.InvariantCulture, out var kept)) yield return kept;
     var fresh = (ulong)Random.Shared.NextInt64(1, long.MaxValue / 2);
-    for (var i = 0UL; i < (ulong)Number("--seeds", 1e9); i++) yield return i % 2 == 0 ? fresh + i : (fresh + i) | World.DeploymentsBit;
+    for (var i = 0UL; i < (ulong)Number("--seeds", 1e9); i++) yield return (fresh + i) | (i % 2 == 0 ? 0 : World.DeploymentsBit) | (i % 4 < 2 ? 0 : World.NodesBit);
 }

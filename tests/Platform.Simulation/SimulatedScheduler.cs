@@ -181,7 +181,13 @@ internal sealed class SimulatedScheduler(World world, FaultyMemoryLog log)
             foreach (var session in _sessions.Values) Pump(session);
         }
         foreach (var node in step.DirtyNodes.Order())
-            if (_sessions.TryGetValue(node, out var session))
+            if (!_sessions.TryGetValue(node, out var session)) continue;
+            else if (!step.After.Nodes.ContainsKey(node))
+            {
+                session.Link.Break(); // removed
+                _sessions.Remove(node);
+            }
+            else
             {
                 session.IsDirty = true;
                 Pump(session);

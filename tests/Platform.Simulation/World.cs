@@ -52,6 +52,11 @@ internal sealed class World
 
     public bool IsAboutDeployments => (Seed & DeploymentsBit) != 0;
 
+    /// <summary>Seeds with this bit drain, resume and remove nodes as well.</summary>
+    public const ulong NodesBit = 1UL << 63;
+
+    public bool IsAboutNodes => (Seed & NodesBit) != 0;
+
     /// <summary>The faults are over.</summary>
     public bool Calm { get; private set; }
 
@@ -65,6 +70,8 @@ internal sealed class World
         Scheduler.Start();
         foreach (var node in _nodes) Clock.After(Chance.Hits(0.7) ? Chance.Seconds(0, 1) : Chance.Seconds(1, 30), node.Start);
         new Workload(this).Begin();
+        var operations = new NodeOperations(this);
+        if (IsAboutNodes) operations.Begin();
         Trouble(Faults.SchedulerDies, 5, 60, () => KillScheduler());
         Trouble(Faults.AgentsDie, 2, 20, () => Kill(AnyNode(), reboot: false));
         Trouble(Faults.NodesReboot, 20, 90, () => Kill(AnyNode(), reboot: true));
@@ -83,6 +90,7 @@ internal sealed class World
             if (!node.IsAlive) node.Start();
         }
         if (!Scheduler.IsAlive) Scheduler.Start();
+        if (IsAboutNodes) operations.ResumeAll();
         Clock.RunUntil(Clock.Now + calm);
         Checks.Converged();
         Workload.CheckUnlocked(this);

@@ -17,6 +17,12 @@ internal sealed record Answer(int Status)
     /// <summary>Instead of a body: sends for as long as there is something to send.</summary>
     public Func<Task>? Follow { get; init; }
 
+    /// <summary>Instead of an answer: what it will be, when there is something to tell. Waiting is not counted as being at work.</summary>
+    public Func<Task<Answer>>? Later { get; init; }
+
+    /// <summary>Where the endpoint table stood that the answer tells of.</summary>
+    public EndpointCursor? Endpoints { get; init; }
+
     public string? Location { get; init; }
     public string? DeploymentId { get; init; }
     public string? Allow { get; init; }
@@ -76,7 +82,7 @@ internal sealed record Answer(int Status)
         RejectCode.NotValid => Of(422, new Refusal(RefusalFamily.ObjectNotValid, rejection.Details).Write),
         RejectCode.BadArgument => Message(422, rejection.Message),
         RejectCode.BadRequest => Message(400, rejection.Message),
-        RejectCode.Exists => Message(409, rejection.Message),
+        RejectCode.Exists or RejectCode.InUse => Message(409, rejection.Message),
         RejectCode.Locked => Of(409, writer => WriteLocked(writer, rejection)),
         RejectCode.NotFound => NotFound(rejection.Message),
         RejectCode.TooMany => Message(403, rejection.Message),

@@ -47,6 +47,11 @@ internal static class Answers
         if (answer.Allow is { } allow) headers.Allow = allow;
         if (answer.Challenge is { } challenge) headers.WWWAuthenticate = challenge;
         if (answer.RetryAfterSeconds is { } seconds) headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        if (answer.Endpoints is { } cursor)
+        {
+            headers["X-Platform-Epoch"] = cursor.Epoch;
+            headers["X-Platform-Revision"] = cursor.Revision.ToString(CultureInfo.InvariantCulture);
+        }
         if (answer.Close) headers.Connection = "close";
         if (answer.Json is null && answer.Text is null) return (0, false);
 

@@ -48,6 +48,9 @@ public sealed record ApiOptions
     /// <summary>Streams at a time; one more is answered 503.</summary>
     public int EventFollowersMax { get; init; } = 1000;
 
+    /// <summary>Questions that may wait for the endpoints to change; one more is answered 503.</summary>
+    public int EndpointsParkedMax { get; init; } = 10_000;
+
     /// <summary>Events that may wait for one slow client before its stream is cut (contract 6.1).</summary>
     public int EventsWaitingMax { get; init; } = 1024;
 

@@ -1,13 +1,18 @@
 using System.Text.Json;
 using Platform.Model;
 using Platform.Scheduler.Artifacts;
+using Platform.Scheduler.Link;
 using Platform.Scheduler.Secrets;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Api;
 
-/// <summary>What the REST door keeps beside the log.</summary>
-public sealed record ApiStores(ArtifactStore Artifacts, ArtifactCopies Copies, SecretVault Secrets);
+/// <summary>What the REST door keeps, and shows, beside the log.</summary>
+public sealed record ApiStores(ArtifactStore Artifacts, ArtifactCopies Copies, SecretVault Secrets, PublishedEndpoints Endpoints)
+{
+    /// <summary>The fingerprint of the link's authority; null where machines cannot join.</summary>
+    public string? Authority { get; init; }
+}
 
 /// <summary>Gives commands the copies of what their bodies' <c>storeUrls</c> name, or the answer that refuses them.</summary>
 internal sealed class StoreUrlsDoor(ArtifactCopies copies, ApiOptions options)

@@ -35,6 +35,8 @@ public static class ContractEvents
             SchedulerEvent.ClusterFounded or SchedulerEvent.LaunchDelayReset => [],
             SchedulerEvent.InstanceReserved or SchedulerEvent.ReservationReleased or SchedulerEvent.VolumesWiped => [],
             SchedulerEvent.SecretStored or SchedulerEvent.SecretRemoved => [], // nobody's business
+            SchedulerEvent.NodeDrainStarted or SchedulerEvent.NodeResumed or SchedulerEvent.NodeRemoved => [], // the contract has no word for it
+            SchedulerEvent.AuthorityFounded or SchedulerEvent.JoinTokenMade or SchedulerEvent.JoinTokenRevoked or SchedulerEvent.NodeAdmitted => [],
             _ => throw new System.Diagnostics.UnreachableException($"{e}"),
         };
     }

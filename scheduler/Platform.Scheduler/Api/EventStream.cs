@@ -19,7 +19,7 @@ internal sealed class EventStream(EventHub hub, SchedulerMeters meters, TimeProv
         ? new Answer(200) { Follow = () => FollowAsync(call) }
         : Api.Answer.NotAllowed("GET, HEAD", "The event stream is only for those who accept text/event-stream");
 
-    private static bool IsWanted(HttpContext http) =>
+    internal static bool IsWanted(HttpContext http) =>
         http.Request.Headers.Accept.Any(a => a?.Contains("text/event-stream", StringComparison.OrdinalIgnoreCase) == true);
 
     private async Task FollowAsync(Call call)

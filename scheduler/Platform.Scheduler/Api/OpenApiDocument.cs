@@ -10,7 +10,7 @@ internal static class OpenApiDocument
     {
         [200] = "Done", [201] = "Created", [202] = "Accepted", [204] = "Done, nothing to say", [206] = "The part asked for", [302] = "Look there", [304] = "As you have it",
         [400] = "No JSON, or a parameter that cannot be", [401] = "User or password are wrong", [403] = "Too many already", [404] = "Not there",
-        [405] = "Not with this method", [409] = "Taken, or locked by a deployment", [412] = "It is not at the version named", [413] = "Too large", [416] = "No such part",
+        [405] = "Not with this method", [406] = "Not in a form that is accepted", [409] = "Taken, or locked by a deployment", [412] = "It is not at the version named", [413] = "Too large", [416] = "No such part",
         [422] = "Not valid: details tell where and why",
         [503] = "Not now; try again", [507] = "The store is full",
     };

@@ -102,6 +102,7 @@ internal static class PodStatusJson
         StopReason.KilledByUser => "It was killed by a user",
         StopReason.AppRemoved => "The pod is being deleted",
         StopReason.Unhealthy => "Its health check failed",
+        StopReason.NodeDrained => "Its node is being drained",
         _ => null,
     };
 

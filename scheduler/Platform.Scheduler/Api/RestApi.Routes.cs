@@ -11,7 +11,8 @@ public sealed partial class RestApi
 
     private IEnumerable<Route> Routes() =>
     [
-        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(), .. EventRoutes(), .. ServerRoutes(),
+        .. AppRoutes(), .. AppsBelow(), .. PodRoutes(), .. GroupRoutes(), .. TaskRoutes(), .. DeploymentRoutes(), .. QueueRoutes(), .. StoreRoutes(),
+        .. NodeRoutes(), .. EventRoutes(), .. EndpointRoutes(), .. ServerRoutes(),
     ];
 
     private IEnumerable<Route> AppRoutes() =>
@@ -138,6 +139,21 @@ public sealed partial class RestApi
         Delete("/v2/secrets/{path...}", "Remove a secret", (call, at) => _secrets.DeleteAsync(call, at.Id)) with { Statuses = [200, 404] },
     ];
 
+    private IEnumerable<Route> NodeRoutes() =>
+    [
+        Get("/v2/nodes", "The machines: how they are, and what they have left", NodesEndpoints.List),
+        Get("/v2/nodes/tokens", "Join tokens, without their secrets", _nodes.Tokens),
+        Post("/v2/nodes/tokens", "Make a token with which one machine may join", (call, _) => _nodes.MakeTokenAsync(call))
+            with { Query = ["ttl"], Statuses = [201, 400, 403, 409, 422] },
+        Delete("/v2/nodes/tokens/{token}", "Revoke a join token", (call, at) => _nodes.RevokeTokenAsync(call, at.Word)) with { Statuses = [200, 404] },
+        Get("/v2/nodes/{node}", "One machine; while it is drained, what is left on it and why", NodesEndpoints.Get) with { Statuses = [200, 404] },
+        Post("/v2/nodes/{node}/drain", "Move a node's instances elsewhere, and send it no more", (call, at) => _nodes.DrainAsync(call, at.Word))
+            with { Query = ["deadline"], Statuses = [202, 400, 404] },
+        Post("/v2/nodes/{node}/resume", "Let a node take instances again", (call, at) => _nodes.ResumeAsync(call, at.Word)) with { Statuses = [200, 404] },
+        Delete("/v2/nodes/{node}", "Forget a node that is lost or drained", (call, at) => _nodes.RemoveAsync(call, at.Word))
+            with { Query = ["force"], Statuses = [200, 404, 409] },
+    ];
+
     private IEnumerable<Route> EventRoutes() =>
     [
         Get("/v2/events", "What happens, as server-sent events; with Last-Event-ID, what was missed comes first", _events.Answer)
@@ -147,6 +163,15 @@ public sealed partial class RestApi
             with { Query = ["callbackUrl"], Statuses = [200, 403, 422] },
         Delete("/v2/eventSubscriptions", "Have no more events posted there", (call, _) => _subscriptions.UnsubscribeAsync(call))
             with { Query = ["callbackUrl"], Statuses = [200, 422] },
+    ];
+
+    private IEnumerable<Route> EndpointRoutes() =>
+    [
+        Get("/v2/endpoints", "Every ready instance, by service; with an index, as soon as something changes after it", _endpoints.Get)
+            with { Query = ["app", "index", "epoch", "wait"], Statuses = [200, 400] },
+        Get("/v2/endpoints/events", "The endpoints and then each change of them, as server-sent events; with Last-Event-ID, what was missed", _endpoints.Events)
+            with { Query = ["app"], Statuses = [200, 400, 406] },
+        Get("/v2/endpoints/revisions", "Which revision each view of each node serves, and how fast changes get there", _endpoints.Revisions),
     ];
 
     private IEnumerable<Route> ServerRoutes() =>

@@ -27,8 +27,10 @@ public sealed partial class RestApi : IDisposable
     private readonly ExplainEndpoints _explanations;
     private readonly PodsEndpoints _pods;
     private readonly EventStream _events;
+    private readonly EndpointWatch _endpoints;
     private readonly ArtifactsEndpoints _artifacts;
     private readonly SecretsEndpoints _secrets;
+    private readonly NodesEndpoints _nodes;
     private readonly EventSubscriptionEndpoints _subscriptions;
     private readonly ServerEndpoints _server;
     private readonly ApiRoutes _routes;
@@ -36,7 +38,7 @@ public sealed partial class RestApi : IDisposable
     public RestApi(SchedulerLoop loop, ApiOptions options, ApiStores stores, EventHub hub, TimeProvider time, ILogger<RestApi> logger)
     {
         (_loop, _options, _hub, _time, _logger) = (loop, options, hub, time, logger);
-        _meters = new SchedulerMeters(loop, hub, time);
+        _meters = new SchedulerMeters(loop, hub, stores.Endpoints, time);
         var door = new CommandDoor(loop, hub, options, _meters, time);
         _apps = new AppsEndpoints(door, time);
         _groups = new GroupsEndpoints(door, time);
@@ -46,10 +48,12 @@ public sealed partial class RestApi : IDisposable
         _queue = new QueueEndpoints(door, time);
         _pods = new PodsEndpoints(door, time);
         _events = new EventStream(hub, _meters, time);
+        _endpoints = new EndpointWatch(stores.Endpoints, _meters, time);
         _subscriptions = new EventSubscriptionEndpoints(door, time);
         _server = new ServerEndpoints(_meters);
         _artifacts = new ArtifactsEndpoints(stores.Artifacts);
         _secrets = new SecretsEndpoints(door, stores.Secrets);
+        _nodes = new NodesEndpoints(door, stores.Authority, time);
         _apps.Copies = new StoreUrlsDoor(stores.Copies, options);
         _routes = new ApiRoutes(Routes());
     }
@@ -60,9 +64,16 @@ public sealed partial class RestApi : IDisposable
         app.Use(next => http => IsOurs(http.Request.Path) ? AnswerAsync(http) : next(http));
         app.MapFallback("{**path}", AnswerAsync);
         app.Lifetime.ApplicationStopping.Register(_hub.Close);
+        app.Lifetime.ApplicationStopping.Register(_endpoints.Close);
     }
 
-    public void Dispose() => _meters.Dispose();
+    internal EndpointWatch Endpoints => _endpoints;
+
+    public void Dispose()
+    {
+        _endpoints.Dispose();
+        _meters.Dispose();
+    }
 
     private static bool IsOurs(PathString path) =>
         path.StartsWithSegments("/v2", StringComparison.Ordinal) || path.StartsWithSegments("/ping", StringComparison.Ordinal);
@@ -95,6 +106,12 @@ public sealed partial class RestApi : IDisposable
             served.BodyBytes = call.BodyBytes;
             if (answer.Status == StatusCodes.Status405MethodNotAllowed && HttpMethods.IsOptions(http.Request.Method))
                 answer = new Answer(200) { Allow = answer.Allow };
+            if (answer.Later is { } later)
+            {
+                served.Followed = true;
+                _meters.Left();
+                answer = await later().ConfigureAwait(false);
+            }
             if (answer.Follow is not { } follow)
             {
                 await SendAsync(http, answer).ConfigureAwait(false);

@@ -15,10 +15,11 @@ namespace Platform.Scheduler.Link;
 /// </summary>
 public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.SchedulerLinkBase, IDisposable
 {
-    private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan NodeLostAfter = new SchedulerSettings().NodeLostAfter;
 
     private readonly SchedulerLoop _loop;
     private readonly EndpointFeed _feed;
+    private readonly Propagation _propagation;
     private readonly SecretVault _secrets;
     private readonly ILogger<AgentGateway> _logger;
     private readonly long _term;
@@ -27,21 +28,16 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     private readonly CancellationTokenSource _closing = new();
     private long _lastSession;
 
-    public AgentGateway(SchedulerLoop loop, SecretVault secrets, ILogger<AgentGateway> logger)
+    /// <param name="endpoints">Made before: it hears of each step first.</param>
+    public AgentGateway(SchedulerLoop loop, PublishedEndpoints endpoints, SecretVault secrets, ILogger<AgentGateway> logger)
     {
+        (_feed, _propagation) = (endpoints.Feed, endpoints.Propagation);
         _secrets = secrets;
         _loop = loop;
         _logger = logger;
-        var state = loop.Current.State;
-        _term = state.Revision;
-        var table = new EndpointTable();
-        _feed = new EndpointFeed(table);
-        _feed.Apply(Projections.Complete(state));
+        _term = loop.Current.State.Revision;
         loop.Published += OnPublished;
     }
-
-    /// <summary>The scheduler's own endpoint table: what it sends to the nodes.</summary>
-    public EndpointFeed Endpoints => _feed;
 
     /// <summary>Ends every stream, so that the agents look for another scheduler at once.</summary>
     public void Close() => _closing.Cancel();
@@ -58,13 +54,16 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
         if (hello.Protocol != AgentCodec.ProtocolVersion)
             throw new RpcException(new Status(StatusCode.FailedPrecondition, $"This scheduler speaks link protocol {AgentCodec.ProtocolVersion}, the agent {hello.Protocol}"));
 
+        Check(hello.Node, context);
+        var api = await ApiForAsync(context).ConfigureAwait(false);
         var session = new NodeSession(hello.Node.Id, Interlocked.Increment(ref _lastSession), ending);
         Admit(session);
         await _loop.TellAsync(new Input.NodeConnected(hello.Node, session.Number), ending.Token).ConfigureAwait(false);
         Connected(hello.Node.Id, hello.Node.Address);
+        _propagation.Connected(hello.Node.Id);
         try
         {
-            await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, ReportInterval)), ending.Token).ConfigureAwait(false);
+            await responseStream.WriteAsync(AgentCodec.Encode(new SchedulerWelcome(_loop.Current.State.ClusterId, _term, session.Pace = Pace()) { Api = api }), ending.Token).ConfigureAwait(false);
             var reading = ReadAsync(session, requestStream, ending);
             await WriteAsync(session, responseStream, hello.Endpoints, ending.Token).ConfigureAwait(false);
             await reading.ConfigureAwait(false);
@@ -90,6 +89,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 if (requests.Current.Report is { } wire)
                 {
                     var report = AgentCodec.Decode(wire);
+                    _propagation.Reported(session.Node, report.Views);
                     await _loop.TellAsync(new Input.NodeReported(
                         session.Node, session.Number, report.Complete, report.Instances, report.EndpointRevision, report.Draining)
                     {
@@ -115,11 +115,14 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
                 await responses.WriteAsync(AgentCodec.Encode(update), stopping).ConfigureAwait(false);
                 cursor = new EndpointCursor(update.Epoch, update.To);
             }
+            if (Pace() is var pace && pace != session.Pace) await responses.WriteAsync(AgentCodec.EncodePace(session.Pace = pace), stopping).ConfigureAwait(false);
             if (Desired(session) is { } desired) await responses.WriteAsync(AgentCodec.Encode(desired), stopping).ConfigureAwait(false);
             var changed = _feed.ChangedAsync(cursor, stopping).AsTask();
             await (await Task.WhenAny(dirty, changed).WaitAsync(stopping).ConfigureAwait(false)).ConfigureAwait(false);
         }
     }
+
+    private TimeSpan Pace() => FleetPace.ReportInterval(_loop.Current.State.Nodes.Count, NodeLostAfter);
 
     /// <summary>What has changed of the node's desired state since this session was last told; everything at first.</summary>
     private DesiredState? Desired(NodeSession session)
@@ -149,11 +152,11 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
     private void OnPublished(Step step)
     {
-        if (!step.EndpointChanges.IsEmpty)
-            _feed.Apply(new EndpointUpdate(step.After.ClusterId, _feed.Current.Revision, step.After.Revision, false, new EquatableArray<EndpointChange>(step.EndpointChanges)));
         lock (_sessionsLock)
             foreach (var node in step.DirtyNodes)
-                if (_sessions.TryGetValue(node, out var session)) session.MarkDirty();
+                if (_sessions.TryGetValue(node, out var session))
+                    if (step.After.Nodes.ContainsKey(node)) session.MarkDirty();
+                    else session.End(); // removed: it is nobody's node any more
     }
 
     private void Admit(NodeSession session)
@@ -168,7 +171,11 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
     private void Dismiss(NodeSession session)
     {
         lock (_sessionsLock)
-            if (_sessions.TryGetValue(session.Node, out var current) && current == session) _sessions.Remove(session.Node);
+            if (_sessions.TryGetValue(session.Node, out var current) && current == session)
+            {
+                _sessions.Remove(session.Node);
+                _propagation.Disconnected(session.Node);
+            }
     }
 
     [LoggerMessage(3101, LogLevel.Information, "Node {Node} at {Address} is connected")]
@@ -184,6 +191,7 @@ public sealed partial class AgentGateway : Protocol.Wire.SchedulerLink.Scheduler
 
         public NodeId Node => node;
         public long Number => number;
+        public TimeSpan Pace { get; set; }
         public bool NextIsComplete { get; set; } = true;
         public Dictionary<InstanceId, (Goal Goal, bool AwaitsReadiness)> Sent { get; } = [];
         public EquatableArray<string> SentWipe { get; set; }

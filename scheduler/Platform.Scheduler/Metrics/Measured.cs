@@ -1,9 +1,13 @@
+using System.Collections.Concurrent;
+
 namespace Platform.Scheduler.Metrics;
 
 /// <summary>What one instrument has measured so far. Recorded to from any thread; a figure is read while others go on recording.</summary>
-internal abstract class Measured(string name)
+/// <param name="labels">As Prometheus writes them, without the braces; empty for most.</param>
+internal abstract class Measured(string name, string labels = "")
 {
     public string Name => name;
+    public string Labels => labels;
 
     public abstract void Record(double value);
 }
@@ -80,7 +84,7 @@ internal sealed class Rate(string name, TimeProvider time) : Measured(name)
 }
 
 /// <summary>How values are spread: the newest of them, and the sum of all.</summary>
-internal sealed class Spread(string name, TimeProvider time) : Measured(name)
+internal sealed class Spread(string name, TimeProvider time, string labels = "") : Measured(name, labels)
 {
     private const int NewestKept = 1024;
 
@@ -125,4 +129,34 @@ internal readonly record struct SpreadFigures(long Count, double Sum, double Mea
 
     /// <param name="share">0 to 1.</param>
     public double At(double share) => Sorted.Length == 0 ? 0 : Sorted[Math.Clamp((int)Math.Ceiling(share * Sorted.Length) - 1, 0, Sorted.Length - 1)];
+}
+
+/// <summary>Spreads of one name, one for each set of tags; values with tags beyond the limit are left out rather than filling memory.</summary>
+internal sealed class Spreads(string name, TimeProvider time) : Measured(name)
+{
+    private const int SeriesMax = 10_000;
+
+    private readonly ConcurrentDictionary<string, Spread> _series = new(StringComparer.Ordinal);
+
+    public IEnumerable<Spread> All => _series.Values;
+
+    public override void Record(double value) => throw new InvalidOperationException($"{Name} is measured with tags");
+
+    public Spread? Of(ReadOnlySpan<KeyValuePair<string, object?>> tags) => _series.GetValueOrDefault(Text(tags));
+
+    public void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+    {
+        var labels = Text(tags);
+        if (!_series.TryGetValue(labels, out var spread))
+        {
+            if (_series.Count >= SeriesMax) return;
+            spread = _series.GetOrAdd(labels, _ => new Spread(Name, time, labels));
+        }
+        spread.Record(value);
+    }
+
+    private static string Text(ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
+        string.Join(',', tags.ToArray().Select(t => $"{t.Key}=\"{Escaped($"{t.Value}")}\""));
+
+    private static string Escaped(string value) => value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
 }

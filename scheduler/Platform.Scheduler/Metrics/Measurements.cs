@@ -8,7 +8,8 @@ namespace Platform.Scheduler.Metrics;
 
 /// <summary>
 /// Listens to one meter and keeps what it measures, in the two forms of the contract (1.9): the JSON of /metrics and the text of
-/// /metrics/prometheus. What an instrument is follows from its name's end: <c>.rate</c> is a meter, <c>.timer.seconds</c> a timer.
+/// /metrics/prometheus. What an instrument is follows from its name's end: <c>.rate</c> is a meter, <c>.timer.seconds</c> a timer;
+/// and one with <c>.by-</c> in its name is measured with tags.
 /// </summary>
 internal sealed class Measurements : IDisposable
 {
@@ -26,11 +27,18 @@ internal sealed class Measurements : IDisposable
                 listener.EnableMeasurementEvents(instrument, _measured.GetOrAdd(instrument.Name, _ => Of(instrument, time)));
         };
         _listener.SetMeasurementEventCallback<long>((_, value, _, measured) => ((Measured)measured!).Record(value));
-        _listener.SetMeasurementEventCallback<double>((_, value, _, measured) => ((Measured)measured!).Record(value));
+        _listener.SetMeasurementEventCallback<double>((_, value, tags, measured) =>
+        {
+            if (measured is Spreads several) several.Record(value, tags);
+            else ((Measured)measured!).Record(value);
+        });
         _listener.Start();
     }
 
     public void Dispose() => _listener.Dispose();
+
+    /// <summary>What was measured with just these tags; null if nothing was.</summary>
+    public Spread? SpreadOf(Instrument instrument, ReadOnlySpan<KeyValuePair<string, object?>> tags) => (_measured.GetValueOrDefault(instrument.Name) as Spreads)?.Of(tags);
 
     public void WriteJson(Utf8JsonWriter writer)
     {
@@ -60,8 +68,10 @@ internal sealed class Measurements : IDisposable
     {
         _listener.RecordObservableInstruments();
         var text = new StringBuilder();
+        var typed = "";
         foreach (var measured in Sorted<Measured>())
         {
+            var labels = measured.Labels;
             var name = measured.Name.Replace('.', '_').Replace('-', '_');
             switch (measured)
             {
@@ -78,12 +88,18 @@ internal sealed class Measurements : IDisposable
                     var figures = x.Read();
                     Typed("summary");
                     foreach (var (_, share) in Percentiles)
-                        text.Line(string.Create(CultureInfo.InvariantCulture, $"{name}{{quantile=\"{share}\"}}"), figures.At(share));
-                    text.Line(name + "_sum", figures.Sum).Line(name + "_count", figures.Count);
+                        text.Line(string.Create(CultureInfo.InvariantCulture, $"{name}{{{(labels.Length == 0 ? "" : labels + ",")}quantile=\"{share}\"}}"), figures.At(share));
+                    var braced = labels.Length == 0 ? "" : $"{{{labels}}}";
+                    text.Line($"{name}_sum{braced}", figures.Sum).Line($"{name}_count{braced}", figures.Count);
                     break;
             }
 
-            StringBuilder Typed(string type) => text.Append("# TYPE ").Append(name).Append(' ').Append(type).Append('\n');
+            StringBuilder Typed(string type)
+            {
+                if (typed == name) return text; // another series of the same
+                typed = name;
+                return text.Append("# TYPE ").Append(name).Append(' ').Append(type).Append('\n');
+            }
         }
         return text.ToString();
     }
@@ -92,20 +108,22 @@ internal sealed class Measurements : IDisposable
     {
         Counter<long> when instrument.Name.EndsWith(".rate", StringComparison.Ordinal) => new Rate(instrument.Name, time),
         Counter<long> => new Count(instrument.Name),
+        Histogram<double> when instrument.Name.Contains(".by-", StringComparison.Ordinal) => new Spreads(instrument.Name, time),
         Histogram<double> => new Spread(instrument.Name, time),
         _ => new Gauge(instrument.Name),
     };
 
     private static bool IsTimer(string name) => name.EndsWith(".timer.seconds", StringComparison.Ordinal);
 
-    private IEnumerable<T> Sorted<T>() where T : Measured => _measured.Values.OfType<T>().OrderBy(m => m.Name, StringComparer.Ordinal);
+    private IEnumerable<T> Sorted<T>() where T : Measured => _measured.Values.SelectMany(m => m is Spreads several ? several.All : (IEnumerable<Measured>)[m])
+        .OfType<T>().OrderBy(m => m.Name, StringComparer.Ordinal).ThenBy(m => m.Labels, StringComparer.Ordinal);
 
     private void WriteEach<T>(Utf8JsonWriter writer, string kind, Action<T> write, Func<T, bool>? which = null) where T : Measured
     {
         writer.WriteStartObject(kind);
         foreach (var measured in Sorted<T>().Where(m => which?.Invoke(m) ?? true))
         {
-            writer.WriteStartObject(measured.Name);
+            writer.WriteStartObject(measured.Labels.Length == 0 ? measured.Name : $"{measured.Name}{{{measured.Labels.Replace("\"", "", StringComparison.Ordinal)}}}");
             write(measured);
             writer.WriteEndObject();
         }

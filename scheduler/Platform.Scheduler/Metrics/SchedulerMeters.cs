@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Platform.Model;
 using Platform.Scheduler.Api;
+using Platform.Scheduler.Link;
 using Platform.Scheduling;
 
 namespace Platform.Scheduler.Metrics;
@@ -28,15 +29,21 @@ internal sealed class SchedulerMeters : IDisposable
     private readonly Counter<long> _launched;
     private readonly Counter<long> _failed;
     private readonly Counter<long> _logged;
+    private readonly PublishedEndpoints _endpoints;
+    private readonly Histogram<double> _propagation;
+    private readonly Histogram<double> _propagationByView;
     private int _active;
 
-    public SchedulerMeters(SchedulerLoop loop, EventHub hub, TimeProvider time)
+    public SchedulerMeters(SchedulerLoop loop, EventHub hub, PublishedEndpoints endpoints, TimeProvider time)
     {
+        _endpoints = endpoints;
         _loop = loop;
         _measurements = new Measurements(_meter, time);
         _responses = [.. Enumerable.Range(1, 5).Select(n => _meter.CreateCounter<long>($"marathon.http.responses.{n}xx.rate"))];
         _durations = Methods.ToDictionary(m => m, m => _meter.CreateHistogram<double>($"marathon.http.requests.{m.ToLowerInvariant()}.duration.timer.seconds"));
         _decisions = _meter.CreateHistogram<double>("platform.decisions.duration.timer.seconds");
+        _propagation = _meter.CreateHistogram<double>("platform.propagation.timer.seconds");
+        _propagationByView = _meter.CreateHistogram<double>("platform.propagation.by-view.timer.seconds");
         _requestBytes = _meter.CreateCounter<long>("marathon.http.requests.size.counter.bytes");
         _responseBytes = _meter.CreateCounter<long>("marathon.http.responses.size.counter.bytes");
         _gzippedBytes = _meter.CreateCounter<long>("marathon.http.responses.size.gzipped.counter.bytes");
@@ -50,11 +57,13 @@ internal sealed class SchedulerMeters : IDisposable
             counter.Add(0);
         Observe(hub, time);
         loop.Published += OnPublished;
+        endpoints.Propagation.Measured += OnPropagated;
     }
 
     public void Dispose()
     {
         _loop.Published -= OnPublished;
+        _endpoints.Propagation.Measured -= OnPropagated;
         _measurements.Dispose();
         _meter.Dispose();
     }
@@ -79,6 +88,20 @@ internal sealed class SchedulerMeters : IDisposable
     public void StreamedBytes(long bytes) => _streamedBytes.Add(bytes);
     public void Decided(TimeSpan took) => _decisions.Record(took.TotalSeconds);
 
+    /// <summary>What the newest changes took to this view of this node, in seconds.</summary>
+    public void WritePropagation(Utf8JsonWriter writer, NodeId node, string view)
+    {
+        if (_measurements.SpreadOf(_propagationByView, Tags(node, view))?.Read() is not { Count: > 0 } figures) return;
+        writer.WriteStartObject("propagationSeconds");
+        writer.WriteNumber("count", figures.Count);
+        writer.WriteNumber("p50", figures.At(0.5));
+        writer.WriteNumber("p99", figures.At(0.99));
+        writer.WriteNumber("max", figures.Max);
+        writer.WriteEndObject();
+    }
+
+    private static KeyValuePair<string, object?>[] Tags(NodeId node, string view) => [new("node", node.Name), new("view", view)];
+
     private void Observe(EventHub hub, TimeProvider time)
     {
         var startedAt = time.GetTimestamp();
@@ -95,11 +118,23 @@ internal sealed class SchedulerMeters : IDisposable
         Gauge("platform.nodes.active.gauge", v => v.State.Nodes.Count - v.State.LostNodes);
         Gauge("platform.nodes.lost.gauge", v => v.State.LostNodes);
         Gauge("platform.events.subscribers.gauge", v => v.State.EventSubscribers.Count);
+        Gauge("platform.endpoints.revision.gauge", _ => _endpoints.Feed.Current.Revision);
+        Gauge("platform.endpoints.served.gauge", _ => ServedByAll());
         Gauge("platform.log.revision.gauge", v => v.State.Revision);
         Gauge("platform.process.memory.gauge.bytes", _ => Environment.WorkingSet);
     }
 
     private void Gauge(string name, Func<ClusterView, double> value) => _meter.CreateObservableGauge(name, () => value(_loop.Current));
+
+    /// <summary>The revision that every view of every connected node serves at least; 0 without a node.</summary>
+    private long ServedByAll() => _endpoints.Propagation.Nodes.Values
+        .Where(n => n.Connected).SelectMany(n => n.Views.Values).Select(v => v.Revision).DefaultIfEmpty().Min();
+
+    private void OnPropagated(NodeId node, string view, TimeSpan took)
+    {
+        _propagation.Record(took.TotalSeconds);
+        _propagationByView.Record(took.TotalSeconds, Tags(node, view));
+    }
 
     private static IEnumerable<Instance> Instances(ClusterView view) => view.State.Apps.Values.SelectMany(a => a.Instances.Values);
 

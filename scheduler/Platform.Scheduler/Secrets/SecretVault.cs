@@ -29,9 +29,10 @@ public sealed class SecretVault
     public static SecretVault Open(string keyFile, ClusterState state)
     {
         var vault = new SecretVault(keyFile) { _key = ReadKey(keyFile) };
-        if (state.Secrets.IsEmpty) return vault;
+        if (state.Secrets.IsEmpty && state.Authority is null) return vault;
         if (vault._key is not { } key)
-            throw new SecretsKeyException($"--secrets-key {keyFile}: there is no such file, but the cluster log holds {state.Secrets.Count} secrets that only it can open. Put it back");
+            throw new SecretsKeyException($"--secrets-key {keyFile}: there is no such file, but the cluster log holds "
+                + (state.Secrets.IsEmpty ? "the key of the link's authority, which" : $"{state.Secrets.Count} secrets that") + " only it can open. Put it back");
         if (state.Secrets.FirstOrDefault(x => x.Value.Secret.KeyId != IdOf(key)) is { Key: { } path })
             throw new SecretsKeyException($"--secrets-key {keyFile}: this is not the key that secret '{path}' was sealed with");
         return vault;
@@ -49,6 +50,10 @@ public sealed class SecretVault
         CryptographicOperations.ZeroMemory(plain);
         return new SealedSecret(IdOf(key), Convert.ToBase64String(box));
     }
+
+    /// <summary>Throws <see cref="SecretsKeyException"/> if the key is not the one it was sealed with.</summary>
+    public string Unseal(string path, SealedSecret secret) => TryOpen(path, secret)
+        ?? throw new SecretsKeyException($"--secrets-key {_keyFile}: this is not the key that '{path}' of the cluster log was sealed with");
 
     /// <summary>Everything the app's task is to be given, and what of it cannot be.</summary>
     public RevealedSecrets Reveal(ClusterState state, AppDefinition app)

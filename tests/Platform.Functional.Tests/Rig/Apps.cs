@@ -46,9 +46,9 @@ internal static class Apps
     /// <summary>Adds a check that looks every second.</summary>
     public static JsonObject WithCheck(this JsonObject app, JsonObject check)
     {
-        check["gracePeriodSeconds"] ??= 20;
+        check["gracePeriodSeconds"] ??= 120;
         check["intervalSeconds"] ??= 1;
-        check["timeoutSeconds"] ??= 5;
+        check["timeoutSeconds"] ??= 20;
         check["maxConsecutiveFailures"] ??= 3;
         app["healthChecks"] = new JsonArray(check);
         return app;

@@ -10,7 +10,7 @@ internal sealed record CommandResult(int ExitCode, string Output, string Errors)
 /// <summary>Runs a program of the machine (docker, dig, wrk, curl …) to its end.</summary>
 internal static class Command
 {
-    public static Task<CommandResult> RunAsync(string program, params string[] arguments) => RunAsync(program, TimeSpan.FromSeconds(60), arguments);
+    public static Task<CommandResult> RunAsync(string program, params string[] arguments) => RunAsync(program, TimeSpan.FromSeconds(Eventually.Patience), arguments);
 
     public static async Task<CommandResult> RunAsync(string program, TimeSpan limit, params string[] arguments)
     {

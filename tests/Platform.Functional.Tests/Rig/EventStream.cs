@@ -33,7 +33,7 @@ internal sealed class EventStream : IAsyncDisposable
         return new EventStream(http, await response.Content.ReadAsStreamAsync());
     }
 
-    public Task<PlatformEvent[]> UntilAsync(string what, Func<PlatformEvent[], bool> holds, double seconds = 30) =>
+    public Task<PlatformEvent[]> UntilAsync(string what, Func<PlatformEvent[], bool> holds, double seconds = Eventually.Patience) =>
         Eventually.GetAsync(what, () => Task.FromResult(Events), holds, seconds);
 
     public async ValueTask DisposeAsync()

@@ -2,12 +2,17 @@ using System.Diagnostics;
 
 namespace Platform.Functional.Tests.Rig;
 
-/// <summary>Waits for a fact, up to a deadline that explains itself: what was awaited and what was last seen.</summary>
+/// <summary>
+/// Waits for a fact, up to a deadline that explains itself: what was awaited and what was last seen. The deadline is no measure of anything:
+/// it is far beyond what a loaded machine of two cores takes. A look must bear that nothing is there yet.
+/// </summary>
 internal static class Eventually
 {
+    public const double Patience = 180;
+
     private static readonly TimeSpan LookAgainAfter = TimeSpan.FromMilliseconds(50);
 
-    public static async Task<T> GetAsync<T>(string what, Func<Task<T>> look, Func<T, bool> holds, double seconds = 30)
+    public static async Task<T> GetAsync<T>(string what, Func<Task<T>> look, Func<T, bool> holds, double seconds = Patience)
     {
         var clock = Stopwatch.StartNew();
         for (; ; )
@@ -19,5 +24,5 @@ internal static class Eventually
         }
     }
 
-    public static Task HoldsAsync(string what, Func<Task<bool>> look, double seconds = 30) => GetAsync(what, look, x => x, seconds);
+    public static Task HoldsAsync(string what, Func<Task<bool>> look, double seconds = Patience) => GetAsync(what, look, x => x, seconds);
 }

@@ -23,7 +23,7 @@ internal sealed class Load : IAsyncDisposable
 {
     // Enough to keep requests in flight at any time, little enough to leave the platform a core of the two.
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(2);
-    private static readonly TimeSpan RequestLimit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan RequestLimit = TimeSpan.FromSeconds(Eventually.Patience);
 
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentQueue<FailedRequest> _failed = [];

@@ -32,7 +32,7 @@ internal static class Machine
         {
             var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
             using var process = Process.Start(start);
-            return process is not null && process.WaitForExit(TimeSpan.FromSeconds(10)) && process.ExitCode == 0;
+            return process is not null && process.WaitForExit(TimeSpan.FromSeconds(Eventually.Patience)) && process.ExitCode == 0;
         }
         catch (System.ComponentModel.Win32Exception)
         {

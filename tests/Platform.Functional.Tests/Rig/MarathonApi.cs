@@ -26,14 +26,14 @@ internal sealed record AppView(int Instances, int Staged, int Running, int Healt
 /// <summary>The REST door, as a client of the Marathon contract sees it.</summary>
 internal sealed class MarathonApi(Uri door) : IDisposable
 {
-    private readonly HttpClient _http = new() { BaseAddress = door, Timeout = TimeSpan.FromSeconds(30) };
+    private readonly HttpClient _http = new() { BaseAddress = door, Timeout = TimeSpan.FromSeconds(Eventually.Patience) };
 
-    public Task<Answer> GetAsync(string path, string accept = "application/json") => SendAsync(HttpMethod.Get, path, null, accept);
+    public Task<Answer> GetAsync(string path, string accept = "*/*") => SendAsync(HttpMethod.Get, path, null, accept);
     public Task<Answer> PostAsync(string path, JsonNode body) => SendAsync(HttpMethod.Post, path, Encoding.UTF8.GetBytes(body.ToJsonString()));
     public Task<Answer> PutAsync(string path, JsonNode body) => SendAsync(HttpMethod.Put, path, Encoding.UTF8.GetBytes(body.ToJsonString()));
     public Task<Answer> DeleteAsync(string path) => SendAsync(HttpMethod.Delete, path, null);
 
-    public async Task<Answer> SendAsync(HttpMethod method, string path, byte[]? body, string accept = "application/json")
+    public async Task<Answer> SendAsync(HttpMethod method, string path, byte[]? body, string accept = "*/*")
     {
         using var request = new HttpRequestMessage(method, path);
         request.Headers.Accept.ParseAdd(accept);
@@ -69,11 +69,11 @@ internal sealed class MarathonApi(Uri door) : IDisposable
         (await GetAsync("/v2/queue")).Must(HttpStatusCode.OK).Json["queue"]!.AsArray().FirstOrDefault(x => x!["app"]?["id"]?.GetValue<string>() == id)?.AsObject();
 
     /// <summary>All instances ready, and no deployment of the app any more.</summary>
-    public Task<AppView> ReadyAsync(string id, double seconds = 60) => Eventually.GetAsync(
+    public Task<AppView> ReadyAsync(string id, double seconds = Eventually.Patience) => Eventually.GetAsync(
         $"{id} is ready and its deployment has ended", () => AppAsync(id), x => x.Ready == x.Instances && x.Staged == 0 && !x.Deploying, seconds);
 
     /// <summary>The app is unknown at once; gone it is when its last task has ended too.</summary>
-    public async Task GoneAsync(string id, double seconds = 60)
+    public async Task GoneAsync(string id, double seconds = Eventually.Patience)
     {
         var path = id.TrimStart('/');
         await Eventually.GetAsync($"{id} is unknown", async () => (await GetAsync($"/v2/apps/{path}")).Status, x => x == HttpStatusCode.NotFound, seconds);

@@ -21,7 +21,7 @@ internal sealed record PlatformOptions
 internal sealed class PlatformUnderTest : IAsyncDisposable
 {
     private const string Loopback = "127.0.0.1";
-    private static readonly TimeSpan ReadyWithin = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan ReadyWithin = TimeSpan.FromSeconds(Eventually.Patience);
     private static int s_count;
 
     private readonly string _home = Directory.CreateTempSubdirectory("platform-ft-").FullName;
@@ -135,7 +135,7 @@ internal sealed class PlatformUnderTest : IAsyncDisposable
     }
 
     /// <summary>SIGTERM, and the exit code.</summary>
-    public async Task<int> TerminateAsync(double seconds = 30)
+    public async Task<int> TerminateAsync(double seconds = Eventually.Patience)
     {
         var process = _process ?? throw new InvalidOperationException("not running");
         (await Command.RunAsync("kill", "-TERM", $"{process.Id}")).Must("kill");
@@ -174,7 +174,7 @@ internal sealed class PlatformUnderTest : IAsyncDisposable
         if (_process is { HasExited: false })
             try
             {
-                await TerminateAsync(20);
+                await TerminateAsync(60);
             }
             catch (OperationCanceledException)
             {

@@ -10,7 +10,7 @@ internal static partial class Wrk
     public static async Task<WrkResult> RunAsync(Uri uri, string? host, int seconds, int connections = 4)
     {
         string[] header = host is null ? [] : ["-H", $"Host: {host}"];
-        var result = await Command.RunAsync("wrk", TimeSpan.FromSeconds(seconds + 30), ["-t1", $"-c{connections}", $"-d{seconds}s", "--timeout", "20s", .. header, $"{uri}"]);
+        var result = await Command.RunAsync("wrk", TimeSpan.FromSeconds(seconds + Eventually.Patience), ["-t1", $"-c{connections}", $"-d{seconds}s", "--timeout", "20s", .. header, $"{uri}"]);
         var text = result.Must("wrk");
         static long Number(Match match) => match.Groups.Values.Skip(1).Sum(x => long.Parse(x.Value, CultureInfo.InvariantCulture));
         var (errors, bad) = (SocketErrors().Match(text), NotOk().Match(text));

@@ -249,7 +249,7 @@ public sealed class ArtifactFetcherTests : IAsyncLifetime
 
     private static async Task EventuallyAsync(Func<bool> holds)
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var deadline = new CancellationTokenSource(Suite.Patience);
         while (!holds()) await Task.Delay(5, deadline.Token);
     }
 }

@@ -29,7 +29,7 @@ internal sealed class FakeScheduler : IAsyncDisposable
         /// <summary>The first report from now on that fits; fails with the last one seen when none does in time.</summary>
         public async Task<AgentReport> ReportAsync(Func<AgentReport, bool> fits)
         {
-            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+            using var limit = new CancellationTokenSource(Suite.Patience);
             AgentReport? last = null;
             try
             {
@@ -58,7 +58,7 @@ internal sealed class FakeScheduler : IAsyncDisposable
 
     public async Task<Session> NextSessionAsync()
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var limit = new CancellationTokenSource(Suite.Patience);
         return await _sessions.Reader.ReadAsync(limit.Token);
     }
 

@@ -122,7 +122,7 @@ public sealed class NodeAgentTests : IAsyncLifetime
         _scheduler.Welcome = _scheduler.Welcome with { ClusterId = "c2" };
         await StartAsync();
         session = await _scheduler.NextSessionAsync();
-        await session.Ended.Task.WaitAsync(TimeSpan.FromSeconds(30)); // it hung up
+        await session.Ended.Task.WaitAsync(Suite.Patience); // it hung up
         Assert.Equal("c1", _agent.ClusterId);
         Assert.False(_agent.Linked);
 
@@ -141,7 +141,7 @@ public sealed class NodeAgentTests : IAsyncLifetime
         _scheduler.Welcome = _scheduler.Welcome with { Term = 0 };
         await session.SendAsync(AgentCodec.Goodbye("bye"));
         session = await _scheduler.NextSessionAsync();
-        await session.Ended.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await session.Ended.Task.WaitAsync(Suite.Patience);
         Assert.False(_agent.Linked);
     }
 
@@ -151,7 +151,7 @@ public sealed class NodeAgentTests : IAsyncLifetime
         var session = await _scheduler.NextSessionAsync();
         Assert.Equal(EndpointCursor.Start, session.Hello.Endpoints);
         await session.SendAsync(AgentCodec.Encode(new EndpointUpdate("c1", 0, 4, true, [new EndpointChange.NodeSet(new NodeAddress(NodeId.Parse("n1"), "1.2.3.4"))])));
-        await _feed.ChangedAsync(EndpointCursor.Start, default).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+        await _feed.ChangedAsync(EndpointCursor.Start, default).AsTask().WaitAsync(Suite.Patience);
         Assert.Equal(4, _feed.Current.Revision);
         await session.SendAsync(AgentCodec.Encode(new EndpointUpdate("c1", 6, 7, false, default)));
         session = await _scheduler.NextSessionAsync();

@@ -47,7 +47,7 @@ public sealed class ProberTests : IDisposable
         }
     }
 
-    private Task<ProbeOutcome> ProbeAsync(HealthCheckProtocol protocol, double timeoutSeconds = 20, bool ignore1xx = false, int? port = null) => _prober.ProbeAsync(
+    private Task<ProbeOutcome> ProbeAsync(HealthCheckProtocol protocol, double timeoutSeconds = 180, bool ignore1xx = false, int? port = null) => _prober.ProbeAsync(
         new AgentAction.Probe(InstanceId.Derive("c1", AppId.Parse("/a"), 1), 0, new HealthCheck { Protocol = protocol, IgnoreHttp1xx = ignore1xx, Path = "/health" }, RuntimeKind.Process,
             "127.0.0.1", port ?? ((IPEndPoint)_listener.LocalEndpoint).Port, TimeSpan.FromSeconds(timeoutSeconds)), null, default);
 

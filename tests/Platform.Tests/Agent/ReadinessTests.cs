@@ -50,23 +50,23 @@ public sealed class ReadinessTests
     }
 
     [Fact]
-    public void WhatItIsAnswered_IsStatusTypeAndTheBeginningOfTheBody()
+    public async Task WhatItIsAnswered_IsStatusTypeAndTheBeginningOfTheBody()
     {
         var body = new string('x', 10_000);
-        var seen = Ask($"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: {body.Length}\r\nConnection: close\r\n\r\n{body}");
+        var seen = await AskAsync($"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: {body.Length}\r\nConnection: close\r\n\r\n{body}");
         Assert.Equal((503, "text/html", Prober.BodyKept), (seen.Status, seen.ContentType, seen.Body.Length));
     }
 
     [Fact]
-    public void ATaskThatCannotBeAsked_IsA504()
+    public async Task ATaskThatCannotBeAsked_IsA504()
     {
-        var seen = Ask(null);
+        var seen = await AskAsync(null);
         Assert.Equal((504, "text/plain"), (seen.Status, seen.ContentType));
         Assert.Contains("127.0.0.1", seen.Body);
     }
 
     /// <param name="answer">Null: nobody listens.</param>
-    private static ReadinessResponse Ask(string? answer)
+    private static async Task<ReadinessResponse> AskAsync(string? answer)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
@@ -80,6 +80,7 @@ public sealed class ReadinessTests
                 await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(answer));
             });
         using var prober = new Prober();
-        return prober.AskAsync(new AgentAction.AskReadiness(Waiting().Id, 0, Check, "127.0.0.1", port), CancellationToken.None).GetAwaiter().GetResult();
+        var patient = Check with { TimeoutSeconds = Suite.Patience.TotalSeconds };
+        return await prober.AskAsync(new AgentAction.AskReadiness(Waiting().Id, 0, patient, "127.0.0.1", port), CancellationToken.None);
     }
 }

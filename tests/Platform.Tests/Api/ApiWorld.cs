@@ -18,6 +18,7 @@ using Platform.Protocol.Transfer;
 using Platform.Scheduler;
 using Platform.Scheduler.Api;
 using Platform.Scheduler.Artifacts;
+using Platform.Scheduler.Link;
 using Platform.Scheduler.Secrets;
 using Platform.Scheduler.Storage;
 using Platform.Scheduling;
@@ -58,6 +59,7 @@ internal sealed class ApiWorld : IAsyncDisposable
         {
             foreach (var folded in step.Events) Published.Enqueue(folded);
         };
+        Endpoints = new PublishedEndpoints(Loop, Clock);
         Hub = new EventHub(Loop, log, Clock);
         Callbacks = new EventCallbacks(Loop, Hub, CallbackLimits.Default, Clock, NullLogger<EventCallbacks>.Instance);
         var builder = WebApplication.CreateSlimBuilder();
@@ -67,13 +69,14 @@ internal sealed class ApiWorld : IAsyncDisposable
         Artifacts = new ArtifactStore(Path.Combine(directory.FullName, "artifacts"), ArtifactBytesMax);
         Secrets = SecretVault.Open(Path.Combine(directory.FullName, "secrets.key"), state);
         Rest = new RestApi(
-            Loop, options, new ApiStores(Artifacts, new ArtifactCopies(Artifacts, _download), Secrets), Hub, Clock, NullLogger<RestApi>.Instance);
+            Loop, options, new ApiStores(Artifacts, new ArtifactCopies(Artifacts, _download), Secrets, Endpoints), Hub, Clock, NullLogger<RestApi>.Instance);
         Rest.Map(_app);
         _running = Loop.RunAsync(_stopping.Token);
     }
 
     public FakeTimeProvider Clock { get; } = new(Start);
     public SchedulerLoop Loop { get; }
+    public PublishedEndpoints Endpoints { get; }
     public EventHub Hub { get; }
     public EventCallbacks Callbacks { get; }
     public RestApi Rest { get; }

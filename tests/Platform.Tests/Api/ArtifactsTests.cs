@@ -136,10 +136,10 @@ public sealed class ArtifactsTests
         {
             await client.ConnectAsync(IPEndPoint.Parse(world.Authority));
             await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("PUT /v2/artifacts/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"));
-            using var arrived = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+            using var arrived = new CancellationTokenSource(Suite.Patience);
             while (FilesOf(world).Sum(x => x.Length) < 7) await Task.Delay(5, arrived.Token);
         }
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var deadline = new CancellationTokenSource(Suite.Patience);
         while (FilesOf(world).Length > 1 || world.Artifacts.BytesUsed != 3) await Task.Delay(5, deadline.Token);
         Assert.Equal("old", (await world.GetAsync("/v2/artifacts/a")).Body);
     }

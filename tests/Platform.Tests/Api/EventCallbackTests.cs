@@ -43,7 +43,7 @@ internal sealed class Callee : IAsyncDisposable
 
     public async Task<(JsonNode Event, string ContentType, string Accept)> NextAsync()
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20)); // never reached when all is well
+        using var deadline = new CancellationTokenSource(Suite.Patience); // never reached when all is well
         return await _heard.Reader.ReadAsync(deadline.Token);
     }
 
@@ -83,7 +83,7 @@ internal sealed class RecordingLogger<T> : ILogger<T>
 
     public async Task<string> NextAsync()
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20)); // never reached when all is well
+        using var deadline = new CancellationTokenSource(Suite.Patience); // never reached when all is well
         return await _lines.Reader.ReadAsync(deadline.Token);
     }
 }

@@ -59,7 +59,7 @@ internal sealed class StreamReading : IAsyncDisposable
     /// <summary>Lines end with CR LF, all of them; null at the end of the stream.</summary>
     public async Task<string?> LineAsync()
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20)); // never reached when all is well
+        using var deadline = new CancellationTokenSource(Suite.Patience); // never reached when all is well
         var buffer = new byte[16 * 1024];
         int end;
         while ((end = _rest.IndexOf('\n', StringComparison.Ordinal)) < 0)

@@ -47,7 +47,7 @@ public sealed partial class OpenApiTests
         }
     }
 
-    private static bool SharesItsPath(string path) => path is "/v2/apps/*" or "/v2/groups/apps" or "/v2/groups/versions" or "/v2/groups/versions/{version}" or "/v2/deployments/records"
+    private static bool SharesItsPath(string path) => path is "/v2/apps/*" or "/v2/groups/apps" or "/v2/groups/versions" or "/v2/groups/versions/{version}" or "/v2/deployments/records" or "/v2/nodes/tokens"
         || path == "/v2/pods::status" || path.StartsWith("/v2/pods/{id...}::", StringComparison.Ordinal)
         || path.StartsWith("/v2/apps/{id...}/", StringComparison.Ordinal) || path.StartsWith("/v2/groups/{id...}/", StringComparison.Ordinal);
 

@@ -155,7 +155,7 @@ public sealed class TransportTests
 
     private static async Task<Heard> UntilAsync(Func<Task<Heard>> ask, Func<Heard, bool> good)
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20)); // never reached when all is well
+        using var deadline = new CancellationTokenSource(Suite.Patience); // never reached when all is well
         while (true)
         {
             var answer = await ask();

@@ -83,7 +83,7 @@ public sealed class KvViewTests
         await door.ParkedAsync(1);
         door.World.Down("/nginx", 1);
         await door.World.ServedAsync(KvView.ViewName);
-        Assert.Equal(1, door.View.Parked);
+        Assert.Equal(1, door.View.Parked.Count);
         Assert.False(parked.IsCompleted);
 
         door.World.Up("/quiet", 20, "node-1", "10.0.0.1", null, World.At(0, 31020));
@@ -138,7 +138,7 @@ public sealed class KvViewTests
             builder.Logging.ClearProviders();
             builder.WebHost.ConfigureKestrel(x => x.Listen(IPAddress.Loopback, 0));
             var web = builder.Build();
-            view.MapKv(web);
+            web.Run(view.AddTo(new ConsulDoor(view.Options)).AnswerAsync);
             await web.StartAsync();
             var door = new Door { World = world, View = view, Web = web, Client = new HttpClient { BaseAddress = new Uri(web.Urls.Single()) } };
             door.Running = view.RunAsync(door._stopping.Token);
@@ -148,8 +148,8 @@ public sealed class KvViewTests
 
         public async Task ParkedAsync(int count)
         {
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-            while (View.Parked != count) await Task.Delay(1, patience.Token);
+            using var patience = new CancellationTokenSource(Suite.Patience);
+            while (View.Parked.Count != count) await Task.Delay(1, patience.Token);
         }
 
         public async Task<string> RawAsync(string target)

@@ -62,7 +62,7 @@ internal sealed class World
     /// <summary>Waits for a fact with a deadline that explains itself; the fact is pushed, so this is no measure of time.</summary>
     public async Task ServedAsync(string view)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(Suite.Patience);
         var state = Views.Current;
         while (!state.Served.TryGetValue(view, out var cursor) || cursor.Revision < _revision)
             try

@@ -143,7 +143,7 @@ public sealed class EdgeDrainTests
 
         for (var step = 0; step < steps; step++)
         {
-            for (var i = 0; i < 2 * clients; i++) await ended.WaitAsync(TimeSpan.FromSeconds(60)); // load between any two steps
+            for (var i = 0; i < 2 * clients; i++) await ended.WaitAsync(Suite.Patience); // load between any two steps
             if (live.Count < 2 || (pool.Count > 0 && random.Next(2) == 0))
             {
                 await AddAsync();

@@ -183,7 +183,7 @@ public sealed class EdgeFailureTests
             await RawBackend.SendAsync(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             await arrived.Task;
         }
-        await ended.Task.WaitAsync(TimeSpan.FromSeconds(60));
+        await ended.Task.WaitAsync(Suite.Patience);
         await world.WithdrawAsync(instance);
         await world.UntilAsync(x => x.Draining.IsEmpty, "nothing is in flight");
     }

@@ -79,7 +79,7 @@ public sealed class EdgePortTests
             Assert.Equal(HttpStatusCode.OK, byName.StatusCode);
         }
         time.Advance(TimeSpan.FromSeconds(31));
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var patience = new CancellationTokenSource(Suite.Patience);
         while (world.Proxy.Ports.Problems.Count > 0)
         {
             patience.Token.ThrowIfCancellationRequested();

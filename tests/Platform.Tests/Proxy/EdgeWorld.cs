@@ -13,7 +13,7 @@ namespace Platform.Tests.Proxy;
 internal sealed class EdgeWorld : IAsyncDisposable
 {
     public const string Domain = "marathon.mesos";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = Suite.Patience;
     private static readonly AppVersion Version = new(DateTimeOffset.UnixEpoch);
 
     private readonly CancellationTokenSource _stopping = new();

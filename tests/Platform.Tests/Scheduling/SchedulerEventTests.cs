@@ -61,6 +61,13 @@ public sealed class SchedulerEventTests
         new SchedulerEvent.EventUnsubscribed("http://10.1.1.5:9292/cb", "10.1.1.5") { At = At },
         new SchedulerEvent.SecretStored("prod/db", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
         new SchedulerEvent.SecretRemoved("prod/db") { At = At },
+        new SchedulerEvent.AuthorityFounded("-----BEGIN CERTIFICATE-----", new SealedSecret("0011223344556677", "AAECAw==")) { At = At },
+        new SchedulerEvent.JoinTokenMade("0a1b2c3d", "00ff", At.AddHours(1)) { At = At },
+        new SchedulerEvent.NodeAdmitted(Node, "11ee", "0a1b2c3d") { At = At },
+        new SchedulerEvent.JoinTokenRevoked("0a1b2c3d") { At = At },
+        new SchedulerEvent.NodeDrainStarted(Node, At.AddMinutes(5)) { At = At },
+        new SchedulerEvent.NodeResumed(Node) { At = At },
+        new SchedulerEvent.NodeRemoved(Node) { At = At },
     ];
 
     private static IEnumerable<string> Names => typeof(SchedulerEvent).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(a => (string)a.TypeDiscriminator!);

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.IO.Compression;
 using System.Net;
 using System.Net.Http.Headers;
-using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Platform.Model;
 using Platform.Scheduler;
@@ -17,19 +16,22 @@ namespace Platform.Tests.Api.Fuzz;
 /// </summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
+    /// <summary>The same every time, so that a failure is of a change and not of the day.</summary>
+    private const ulong SeedOfTheSuite = 1856160590;
+
     /// <summary>Each takes its requests one by one, so that it is plain which of them changed the state; a fixed number, so that a seed is a run.</summary>
     private const int Worlds = 4;
 
     private const int SettleEvery = 50;
     private const int ClearEvery = 500;
 
-    private static readonly TimeSpan AnswerMax = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan AnswerMax = TimeSpan.FromMinutes(2);
 
     [Fact]
     public async Task Nothing_a_client_sends_gets_a_5xx_or_leaves_a_trace_when_refused()
     {
-        var seed = ulong.TryParse(Environment.GetEnvironmentVariable("PLATFORM_FUZZ_SEED"), CultureInfo.InvariantCulture, out var given) ? given : BitConverter.ToUInt32(RandomNumberGenerator.GetBytes(4));
-        var count = int.TryParse(Environment.GetEnvironmentVariable("PLATFORM_FUZZ_COUNT"), CultureInfo.InvariantCulture, out var asked) ? asked : 100_000;
+        var seed = ulong.TryParse(Environment.GetEnvironmentVariable("PLATFORM_FUZZ_SEED"), CultureInfo.InvariantCulture, out var given) ? given : SeedOfTheSuite;
+        var count = int.TryParse(Environment.GetEnvironmentVariable("PLATFORM_FUZZ_COUNT"), CultureInfo.InvariantCulture, out var asked) ? asked : 50_000;
         using var stopping = new CancellationTokenSource();
         var runs = await Task.WhenAll(Enumerable.Range(0, Worlds).Select(w => Task.Run(() => RunAsync(seed, w, count, stopping))));
         var statuses = runs.SelectMany(r => r.Statuses).GroupBy(s => s.Key, s => s.Value).OrderBy(g => g.Key).Select(g => $"{(int)g.Key}: {g.Sum()}");
