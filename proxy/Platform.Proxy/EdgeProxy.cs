@@ -49,8 +49,8 @@ public sealed partial class EdgeProxy : IAsyncDisposable
         _routes = new LiveRoutes(Wake);
         _ports = new PortSet(AcceptedAsync, options.Time, _logger);
         _intake = new KestrelIntake(_logger);
-        _relay = new RelayDoor(_routes, options, _intake.Admit, _logger);
         _tcp = new TcpDoor(_routes, options);
+        _relay = new RelayDoor(_routes, options, _intake.Admit, _tcp.Admit, _logger);
         _client = new UpstreamClient(options);
         _kestrel = new KestrelServer(Options.Create(KestrelOptions()), _intake, loggers);
         _retryTimer = options.Time.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -193,13 +193,10 @@ public sealed partial class EdgeProxy : IAsyncDisposable
 
     private ValueTask AcceptedAsync(Socket socket, int port)
     {
-        if (port != _routes.EdgePort && _routes.Table.ByPort(port) is { Spec.Mode: PortMode.Tcp })
-        {
-            _tcp.Admit(socket, port);
-            return ValueTask.CompletedTask;
-        }
-        if (_relay.IsOff) return _intake.AdmitAsync(socket);
-        _relay.Admit(socket, port);
+        var mode = port != _routes.EdgePort && _routes.Table.ByPort(port) is { Spec.Mode: PortMode.Tcp } ? PortMode.Tcp : PortMode.Http;
+        if (!_relay.IsOff) _relay.Admit(socket, port, mode);
+        else if (mode == PortMode.Tcp) _tcp.Admit(socket, port);
+        else return _intake.AdmitAsync(socket);
         return ValueTask.CompletedTask;
     }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The edge proxy against Debian's HAProxy and nginx, which take turns in each round before the same backend (nginx): throughput, latency, CPU a request.
-#   tests/benchmarks/edge.sh [ROUNDS] [SECONDS]      default 3 rounds of 4 s.   ROWS='small/64 tcp/64' measures only these.
+#   tests/benchmarks/edge.sh [ROUNDS] [SECONDS]      default 3 rounds of 4 s
+#   ROWS='small/64 tcp/64' measures only these; PROXIES='platform yarp haproxy' only these (yarp: ours without the relay).
 # Everybody shares the machine's cores; CPU is that of the proxy's own processes, from /proc. Ratios are to HAProxy, of medians.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -92,7 +93,7 @@ load() {
     function us(t) { return t ~ /us$/ ? t + 0 : t ~ /ms$/ ? t * 1000 : t * 1000000 }
     $1 == "50%" { p50 = us($2) } $1 == "99%" { p99 = us($2) } / requests in / { n = $1 } /Requests\/sec/ { q = $2 }
     /Socket errors/ { gsub(",", ""); e += $4 + $6 + $8 + $10 } /Non-2xx/ { e += $NF }
-    END { printf "%.0f %.2f %.0f %.0f %d\n", q, ticks / hz * 1e6 / n, p50, p99, e }' "$HOME_DIR/out"
+    END { printf "%.0f %.2f %.0f %.0f %d\n", q, ticks / hz * 1e6 / (n ? n : 1), p50, p99, e }' "$HOME_DIR/out"
 }
 
 for name in $PROXIES; do for kind in 10k 1m new tcp; do load "$name" "$kind" 64 1 >/dev/null; done; load "$name" small 64 6 >/dev/null; done # warm
@@ -107,6 +108,7 @@ for row in $ROWS; do
       Q[$name]+=" $q" C[$name]+=" $c" L[$name]+=" $p50" H[$name]+=" $p99" E[$name]=$((${E[$name]:-0} + e))
     done
   done
+  [ "$row" = small/64 ] && echo tell >&8
   for name in $PROXIES; do
     printf '%-11s %-9s %9.0f %10.2f %8.0f %8.0f %7d %10s %8s\n' "$row" "$name" "$(median ${Q[$name]})" "$(median ${C[$name]})" "$(median ${L[$name]})" "$(median ${H[$name]})" \
       "${E[$name]}" "$(ratio "$(median ${C[$name]})" "$(median ${C[haproxy]})")" "$(ratio "$(median ${Q[$name]})" "$(median ${Q[haproxy]})")"
@@ -114,5 +116,5 @@ for row in $ROWS; do
 done
 exec 8>&- 9>&-
 wait "${PIDS[platform]}"
-grep allocated "$HOME_DIR/platform.log"
+grep allocated "$HOME_DIR/platform.log" | sed 's/$/ (small\/64, connections and the table included)/'
 exit 0

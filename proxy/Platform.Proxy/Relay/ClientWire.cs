@@ -102,9 +102,10 @@ internal sealed partial class ClientWire : Wire
                 break;
             default:
                 if (PeerIsDone) ClientLeft();
-                else if (TryFlush())
+                else
                 {
-                    PumpRequest();
+                    TryFlush();
+                    PumpRequest(); // though its answer cannot go out: it may not be read before all of the request was taken
                     PumpResponse();
                 }
                 break;

@@ -63,6 +63,21 @@ internal static unsafe partial class Posix
         return getsockopt(descriptor, 1, 4, &error, &size) == 0 ? -error : -Marshal.GetLastPInvokeError();
     }
 
+    /// <summary>Finds out within minutes that a silent peer is gone.</summary>
+    public static void KeepAlive(int descriptor)
+    {
+        var (on, seconds) = (1, 60);
+        setsockopt(descriptor, 1, 9, &on, sizeof(int)); // SO_KEEPALIVE
+        setsockopt(descriptor, 6, 4, &seconds, sizeof(int)); // TCP_KEEPIDLE
+    }
+
+    public static void CloseWithReset(int descriptor)
+    {
+        var linger = stackalloc int[2] { 1, 0 };
+        setsockopt(descriptor, 1, 13, linger, 2 * sizeof(int)); // SO_LINGER
+        Close(descriptor);
+    }
+
     /// <summary>Tells the peer that no more will come; it may still send.</summary>
     public static void EndSending(int descriptor) => _ = shutdown(descriptor, SendDirection);
 

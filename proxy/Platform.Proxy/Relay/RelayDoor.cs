@@ -6,8 +6,8 @@ using Platform.Proxy.Transport;
 namespace Platform.Proxy.Relay;
 
 /// <summary>
-/// Connections to ports in http mode. Plain HTTP/1.1 requests are relayed here, by a few threads with an event loop each; the first request of a connection
-/// that is anything else takes the connection along to Kestrel and YARP, before a byte of it was forwarded, and there it stays.
+/// Client connections. Plain HTTP/1.1 requests and everything in tcp mode are relayed here, by a few threads with an event loop each; the first request of a
+/// connection that is anything else takes the connection along to Kestrel and YARP, before a byte of it was forwarded, and there it stays.
 /// </summary>
 internal sealed class RelayDoor
 {
@@ -16,11 +16,11 @@ internal sealed class RelayDoor
     private int _connections;
     private uint _next;
 
-    public RelayDoor(LiveRoutes routes, EdgeProxyOptions options, Action<Socket, byte[]> handOver, ILogger logger)
+    public RelayDoor(LiveRoutes routes, EdgeProxyOptions options, Action<Socket, byte[]> handOver, Action<Socket, int> leaveTcp, ILogger logger)
     {
         _connectionsMax = options.ConnectionsMax;
         _loops = [.. Enumerable.Range(0, options.RelayThreads).Select(_ =>
-            new RelayLoop(routes, options, handOver, () => Interlocked.Decrement(ref _connections), logger))];
+            new RelayLoop(routes, options, handOver, leaveTcp, () => Interlocked.Decrement(ref _connections), logger))];
     }
 
     /// <summary>Off: every connection is Kestrel's from its start.</summary>
@@ -34,7 +34,7 @@ internal sealed class RelayDoor
         for (var i = 0; i < _loops.Length; i++) _loops[i].Start(i);
     }
 
-    public void Admit(Socket socket, int port)
+    public void Admit(Socket socket, int port, PortMode mode)
     {
         if (Interlocked.Increment(ref _connections) > _connectionsMax)
         {
@@ -42,7 +42,7 @@ internal sealed class RelayDoor
             TcpRelay.Reset(socket);
             return;
         }
-        _loops[Interlocked.Increment(ref _next) % (uint)_loops.Length].Admit(socket, port);
+        _loops[Interlocked.Increment(ref _next) % (uint)_loops.Length].Admit(socket, port, mode);
     }
 
     public Task StopAsync(CancellationToken hurry) => Task.WhenAll(_loops.Select(x => x.StopAsync(hurry)));

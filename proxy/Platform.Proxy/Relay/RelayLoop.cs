@@ -16,10 +16,10 @@ namespace Platform.Proxy.Relay;
 internal sealed partial class RelayLoop
 {
     private const int ReceiveBytes = 64 * 1024;
-    private const int ClosedSlot = -1;
+    public const int ClosedSlot = -1;
 
     private readonly EventQueue _events = new();
-    private readonly ConcurrentQueue<(Socket Socket, int Port)> _arrivals = new();
+    private readonly ConcurrentQueue<(Socket Socket, int Port, PortMode Mode)> _arrivals = new();
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<Wire?> _wires = [];
     private readonly List<uint> _generations = [];
@@ -27,6 +27,7 @@ internal sealed partial class RelayLoop
     private readonly TimerWheel _wheel = new();
     private readonly byte[] _dateLine = new byte[64];
     private readonly Action<Socket, byte[]> _handOver;
+    private readonly Action<Socket, int> _leaveTcp;
     private readonly Action _clientGone;
     private readonly ILogger _logger;
     private List<Wire> _deferred = [];
@@ -40,9 +41,10 @@ internal sealed partial class RelayLoop
     private bool _wasStarted;
     private readonly Lock _waking = new();
 
-    public RelayLoop(LiveRoutes routes, EdgeProxyOptions options, Action<Socket, byte[]> handOver, Action clientGone, ILogger logger)
+    public RelayLoop(
+        LiveRoutes routes, EdgeProxyOptions options, Action<Socket, byte[]> handOver, Action<Socket, int> leaveTcp, Action clientGone, ILogger logger)
     {
-        (Routes, Options, _handOver, _clientGone, _logger) = (routes, options, handOver, clientGone, logger);
+        (Routes, Options, _handOver, _leaveTcp, _clientGone, _logger) = (routes, options, handOver, leaveTcp, clientGone, logger);
         Upstreams = new UpstreamPool(this);
     }
 
@@ -72,9 +74,9 @@ internal sealed partial class RelayLoop
     }
 
     /// <summary>From any thread.</summary>
-    public void Admit(Socket socket, int port)
+    public void Admit(Socket socket, int port, PortMode mode)
     {
-        _arrivals.Enqueue((socket, port));
+        _arrivals.Enqueue((socket, port, mode));
         Wake();
         if (_hasEnded) TakeArrivals(); // nobody else will
     }
@@ -139,6 +141,13 @@ internal sealed partial class RelayLoop
     {
         _clientGone();
         ThreadPool.UnsafeQueueUserWorkItem(static x => x._handOver(x.socket, x.begun), (_handOver, socket, begun), preferLocal: false);
+    }
+
+    /// <summary>The same for a connection in tcp mode.</summary>
+    public void LeaveTcp(Socket socket, int port)
+    {
+        _clientGone();
+        ThreadPool.UnsafeQueueUserWorkItem(static x => x._leaveTcp(x.socket, x.port), (_leaveTcp, socket, port), preferLocal: false);
     }
 
     public void ClientGone() => _clientGone();
@@ -249,7 +258,8 @@ internal sealed partial class RelayLoop
                 _clientGone();
                 continue;
             }
-            ClientWire.Begin(this, arrival.Socket, arrival.Port);
+            if (arrival.Mode == PortMode.Tcp) Passage.Begin(this, arrival.Socket, arrival.Port);
+            else ClientWire.Begin(this, arrival.Socket, arrival.Port);
         }
     }
 

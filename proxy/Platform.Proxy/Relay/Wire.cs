@@ -18,7 +18,7 @@ internal abstract class Wire(RelayLoop loop)
     protected bool IsDead { get; private set; }
 
     /// <summary>Where the loop finds it, and which of the wires that had this place it is.</summary>
-    public int Slot { get; set; }
+    public int Slot { get; set; } = RelayLoop.ClosedSlot;
     public uint Generation { get; set; }
 
     public bool IsDeferred { get; set; }

@@ -202,6 +202,37 @@ public sealed class RelayTests
         Assert.Equal(1, world.Proxy.Relay.Connections);
     }
 
+    [Theory]
+    [InlineData("http")]
+    [InlineData("tcp")]
+    public async Task A_client_that_reads_only_when_all_is_sent_is_served_by_a_task_that_answers_meanwhile(string mode)
+    {
+        const int size = 24 * 1024 * 1024; // each way; the task takes all of it, whether its answer is read or not
+        var sent = new byte[size];
+        new Random(12).NextBytes(sent);
+        await using var world = await EdgeWorld.StartAsync();
+        using var backend = new RawBackend(async socket =>
+        {
+            await RawBackend.HeadAsync(socket);
+            var answering = Task.Run(async () =>
+            {
+                await RawBackend.SendAsync(socket, $"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+                for (var at = 0; at < size;) at += await socket.SendAsync(sent.AsMemory(at));
+            });
+            Assert.Equal(SHA256.HashData(sent), SHA256.HashData(await RawAsync(socket, size)));
+            await answering;
+            await RawBackend.HeadAsync(socket);
+        });
+        var port = await world.AppAsync("/web", ("HAPROXY_0_MODE", mode));
+        await world.ReadyAsync("/web", backend.Port);
+        using var client = await ConnectAsync(port);
+        await RawBackend.SendAsync(client, $"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        for (var at = 0; at < size;) at += await client.SendAsync(sent.AsMemory(at));
+        await RawBackend.HeadAsync(client);
+        Assert.Equal(SHA256.HashData(sent), SHA256.HashData(await RawAsync(client, size)));
+        Assert.Equal(1, world.Proxy.Relay.Connections);
+    }
+
     [Fact]
     public async Task A_head_that_does_not_come_in_time_is_given_up()
     {
@@ -285,7 +316,9 @@ public sealed class RelayTests
         return line[..^2];
     }
 
-    private static async Task<string> BytesAsync(Socket socket, int count)
+    private static async Task<string> BytesAsync(Socket socket, int count) => Encoding.Latin1.GetString(await RawAsync(socket, count));
+
+    private static async Task<byte[]> RawAsync(Socket socket, int count)
     {
         var bytes = new byte[count];
         for (var at = 0; at < count;)
@@ -294,6 +327,6 @@ public sealed class RelayTests
             Assert.NotEqual(0, read);
             at += read;
         }
-        return Encoding.Latin1.GetString(bytes);
+        return bytes;
     }
 }

@@ -7,7 +7,7 @@ using Platform.Model;
 using Platform.Proxy;
 
 // A node's edge proxy in front of one backend, as an app in http mode and as one in tcp mode.
-//   edge-bench BACKEND-PORT HTTP-PORT TCP-PORT [RELAY-THREADS]    serves until its input ends, then says what the process allocated for each request
+//   edge-bench BACKEND-PORT HTTP-PORT TCP-PORT [RELAY-THREADS]    serves until its input ends; between "mark" and "tell" it counts what the process allocates
 if (args.Length < 3)
 {
     Console.Error.WriteLine("usage: edge-bench BACKEND-PORT HTTP-PORT TCP-PORT [RELAY-THREADS]");
@@ -29,11 +29,10 @@ Console.WriteLine("ready");
 var (allocated, requests) = (0L, 0L);
 while (Console.ReadLine() is { } line)
 {
-    // "mark": what follows is counted.
     if (line == "mark") (allocated, requests) = (GC.GetTotalAllocatedBytes(), Requests());
+    else if (line == "tell" && Requests() - requests is > 0 and var counted)
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"allocated {(GC.GetTotalAllocatedBytes() - allocated) / (double)counted:F1} bytes a request over {counted} requests"));
 }
-if (Requests() - requests is > 0 and var counted)
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"allocated {(GC.GetTotalAllocatedBytes() - allocated) / (double)counted:F1} bytes a request over {counted} requests"));
 return 0;
 
 long Requests() => views.Traffic().Sum(x => x.Requests);
