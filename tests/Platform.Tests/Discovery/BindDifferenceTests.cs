@@ -47,8 +47,8 @@ public sealed class BindDifferenceTests
         var differences = new List<string>();
         for (var asked = 0; asked < Queries / 2 && differences.Count < 10; asked += Asker.TogetherMax)
         {
-            var queries = Enumerable.Range(0, Asker.TogetherMax).Select(i => RandomQuery(random, names, (ushort)i)).ToArray();
             var tcp = random.Next(8) == 0;
+            var queries = Enumerable.Range(0, Asker.TogetherMax).Select(i => RandomQuery(random, names, (ushort)i, tcp)).ToArray();
             var packets = queries.Select(x => x.Packet).ToArray();
             var replies = await Task.WhenAll(we.AskAsync(packets, tcp), bind.AskAsync(packets, tcp));
             foreach (var ((packet, question), a, b) in queries.Zip(replies[0], replies[1]))
@@ -101,8 +101,8 @@ public sealed class BindDifferenceTests
         if (!a.Authority.SequenceEqual(b.Authority)) return "authority";
         // Of additional records as many as fit: we never have fewer than BIND, and where nothing is short the same.
         if (a.Additional.SequenceEqual(b.Additional)) return null;
-        // Asked for signatures in a small answer, BIND keeps the room for some it does not have.
-        if (a.Opt == "version 0 do 1 " && sizeMax == 512 && b.Additional.Length == 0) return null;
+        // To those who say that 512 bytes are all they take, BIND now and then gives none; we give all that fit.
+        if (question.Payload is not null && sizeMax == 512 && b.Additional.Length == 0) return null;
         return a.Additional.Length >= b.Additional.Length && a.Length > sizeMax - 64 ? null : "additional";
     }
 
@@ -111,7 +111,7 @@ public sealed class BindDifferenceTests
         for (var at = 0; at >= 0; at = name.IndexOf('.', StringComparison.Ordinal)) yield return name = at == 0 ? name : name[(at + 1)..];
     }
 
-    private static (byte[] Packet, Question Question) RandomQuery(Random random, string[] names, ushort id)
+    private static (byte[] Packet, Question Question) RandomQuery(Random random, string[] names, ushort id, bool tcp)
     {
         var name = names[random.Next(names.Length)];
         name = random.Next(8) switch
@@ -125,7 +125,8 @@ public sealed class BindDifferenceTests
         if (name.Split('.').Any(x => x.Length is 0 or > 63) || name.Length > 253) name = "mesos";
         var spelled = new string([.. name.Select(c => random.Next(4) == 0 ? char.ToUpperInvariant(c) : c)]);
         var type = Types[random.Next(Types.Length)];
-        var @class = (ushort)(random.Next(20) switch { 0 => 3, 1 => 255, 2 => 254, _ => 1 });
+        // BIND has no view of class CHAOS here, and says so to one address only now and then; a connection is always answered.
+        var @class = (ushort)(random.Next(20) switch { 0 when tcp => 3, 1 => 255, 2 => 254, _ => 1 });
         int? payload = random.Next(3) == 0 ? null : new[] { 0, 511, 512, 700, 1000, 1232, 1400, 4096, 65535 }[random.Next(9)];
         var version = random.Next(40) == 0 ? 1 : 0;
         var opcode = random.Next(40) == 0 ? new[] { 1, 2, 3, 6, 15 }[random.Next(5)] : 0;
