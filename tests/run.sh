@@ -40,7 +40,7 @@ prepare() {
   title "Preparing"
   if wants unit; then ensure_packages bind9=named || stop_here "The unit tests compare our DNS with BIND's."; fi
   if needs_docker; then
-    ensure_packages curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load openssl=openssl \
+    ensure_packages bind9-host=host curl=curl jq=jq dnsutils=dig iproute2=ss util-linux=nsenter procps=ps wrk=wrk nghttp2-client=h2load openssl=openssl \
       nodejs=node npm=npm busybox-static=busybox haproxy=haproxy dnsmasq-base=dnsmasq postgresql=/usr/bin/pg_lsclusters patroni=/usr/bin/patroni \
       python3-marathon=/usr/lib/python3/dist-packages/marathon/client.py \
       python3-consul=/usr/lib/python3/dist-packages/consul/__init__.py || stop_here "The tests need these commands."
